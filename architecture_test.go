@@ -101,7 +101,7 @@ func load(t *testing.T) (files []source, fset *token.FileSet) {
 			if im.Name != nil {
 				name = im.Name.Name
 			}
-			s.imports[strings.TrimPrefix(name, "go-")] = ip
+			s.imports[strings.TrimSuffix(strings.TrimPrefix(name, "go-"), "-go")] = ip
 		}
 		files = append(files, s)
 		return nil
