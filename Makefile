@@ -1,0 +1,71 @@
+# Rotunda. `make run` and `make test` are enough on a fresh machine with git, make, Go and Node.js; what else they need
+# (packages of npm and Go, and for the tests a browser and a speech synthesiser) they fetch themselves.
+
+GO       ?= go
+NPM      ?= npm
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
+FUZZTIME ?= 10s
+export CGO_ENABLED ?= 0
+
+.PHONY: run test check build web bench fuzz fmt clean test-go test-web test-e2e test-tools browser speech
+.DEFAULT_GOAL := build
+
+run: build ## three regions on this machine, each with its web page
+	bin/rotunda up $(UPFLAGS)
+
+build: web ## the one static binary, bin/rotunda
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/rotunda ./cmd/rotunda
+
+# The web client: sources and lock file are committed, packages and bundle are not.
+WEB_SOURCES := $(shell find node/web -path node/web/node_modules -prune -o -path node/web/dist -prune -o -type f -print)
+web: node/web/dist/index.html
+node/web/node_modules/.package-lock.json: node/web/package.json node/web/package-lock.json
+	cd node/web && $(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+node/web/dist/index.html: node/web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd node/web && $(NPM) run --silent build
+	@touch $@
+
+check: web ## the quick loop: format, vet, architecture, race tests
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) test -race -short -shuffle=on ./...
+
+test: test-web test-go test-e2e ## every test, in a real browser too
+
+test-web: web
+	cd node/web && $(NPM) run --silent check && $(NPM) test --silent
+
+test-go: web
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+# The whole, with real processes: heavy test tools live in a module of their own.
+test-e2e: build browser speech
+	cd tools && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...
+
+bench: build ## figures against docs/performance.md
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Every fuzz target for FUZZTIME each, on the corpus that is kept under testdata/fuzz.
+fuzz: web
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$pkg; \
+	  done; done
+
+# Debian's packages; elsewhere install a Chromium and espeak-ng yourself and have them in PATH.
+APT := $(if $(shell id -u | grep '^0$$'),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get
+browser:
+	@command -v chromium >/dev/null || { echo 'installing chromium'; $(APT) update -qq && $(APT) install -y -qq --no-install-recommends chromium >/dev/null; }
+speech:
+	@command -v espeak-ng >/dev/null || { echo 'installing espeak-ng'; $(APT) update -qq && $(APT) install -y -qq --no-install-recommends espeak-ng >/dev/null; }
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+clean:
+	rm -rf bin node/web/dist/* node/web/node_modules artefacts

@@ -1,0 +1,112 @@
+package duty
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"rotunda"
+)
+
+func room(live bool, speakers ...Speaker) Room {
+	return Room{ID: "r", Live: live, Home: "us-1", Epoch: 3, Speakers: speakers}
+}
+
+func mic(user rotunda.UserID, epoch rotunda.Epoch) rotunda.StreamID {
+	return rotunda.StreamID{Room: "r", Track: rotunda.Mic(user), Epoch: epoch}
+}
+
+func TestDuties(t *testing.T) {
+	program := rotunda.StreamID{Room: "r", Track: rotunda.Program, Epoch: 3}
+	ada := Speaker{User: "ada", SSRC: 1, Node: "us-1", Epoch: 1}
+	bob := Speaker{User: "bob", SSRC: 2, Node: "eu-1", Epoch: 5, Muted: true}
+	adaPull := Pull{Stream: mic("ada", 1), Origin: "us-1", SSRC: 1}
+	bobPull := Pull{Stream: mic("bob", 5), Origin: "eu-1", SSRC: 2}
+	for _, c := range []struct {
+		name string
+		room Room
+		l    Local
+		want Duties
+	}{
+		{"a bystander does nothing", room(true, ada), Local{Node: "ap-1"},
+			Duties{Program: program}},
+		{"a listener's node pulls the program from home", room(true, ada, bob), Local{Node: "ap-1", Players: []rotunda.UserID{"lis"}},
+			Duties{Program: program, Listen: &Pull{Stream: program, Origin: "us-1"}}},
+		{"home mixes everybody, in one order on every node", room(true, bob, ada), Local{Node: "us-1", Mics: []Mic{{"ada", 1}}},
+			Duties{Home: true, Program: program, Mix: []Pull{adaPull, bobPull}, Mics: map[rotunda.UserID]Gate{"ada": {mic("ada", 1), 1, true}}}},
+		{"a muted microphone is published and shut", room(true, ada, bob), Local{Node: "eu-1", Mics: []Mic{{"bob", 5}}, Players: []rotunda.UserID{"bob"}},
+			Duties{Program: program, Stage: []Pull{adaPull, bobPull}, Mics: map[rotunda.UserID]Gate{"bob": {mic("bob", 5), 2, false}}}},
+		{"a session replaced elsewhere is over", room(true, ada), Local{Node: "ap-1", Mics: []Mic{{"ada", 1}}},
+			Duties{Program: program, Over: []Mic{{"ada", 1}}}},
+		{"a session replaced here is over", room(true, ada), Local{Node: "us-1", Mics: []Mic{{"ada", 0}}},
+			Duties{Home: true, Program: program, Mix: []Pull{adaPull}, Over: []Mic{{"ada", 0}}}},
+		{"who left the stage is over", room(true), Local{Node: "us-1", Mics: []Mic{{"ada", 1}}},
+			Duties{Home: true, Program: program, Over: []Mic{{"ada", 1}}}},
+		{"an ended room wants nothing", room(false, ada), Local{Node: "us-1", Mics: []Mic{{"ada", 1}}, Players: []rotunda.UserID{"lis"}},
+			Duties{Over: []Mic{{"ada", 1}}}},
+	} {
+		if c.want.Mics == nil {
+			c.want.Mics = map[rotunda.UserID]Gate{}
+		}
+		if diff := cmp.Diff(c.want, Of(c.room, c.l)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+func TestHears(t *testing.T) {
+	r := room(true, Speaker{User: "ada", Node: "us-1", Muted: true})
+	if got := r.Hears("ada"); got != Stage {
+		t.Errorf("a muted speaker hears %q, want %q", got, Stage)
+	}
+	if got := r.Hears("lis"); got != Mixed {
+		t.Errorf("a listener hears %q, want %q", got, Mixed)
+	}
+}
+
+// Whatever the log and the sessions, no microphone passes that the log does not let pass here and now, every session is
+// either current or over, and only one node of the mesh mixes.
+func TestNoGrantNoPass(t *testing.T) {
+	nodes := []rotunda.NodeID{"us-1", "eu-1", "ap-1"}
+	users := []rotunda.UserID{"ada", "bob", "cyd", "dan"}
+	rapid.Check(t, func(t *rapid.T) {
+		r := Room{ID: "r", Live: rapid.Bool().Draw(t, "live"), Home: rapid.SampledFrom(nodes).Draw(t, "home"), Epoch: 1}
+		for i, u := range users {
+			if rapid.Bool().Draw(t, "on stage") {
+				r.Speakers = append(r.Speakers, Speaker{User: u, SSRC: rotunda.SSRC(i + 1), Node: rapid.SampledFrom(nodes).Draw(t, "node"),
+					Epoch: rotunda.Epoch(rapid.IntRange(0, 2).Draw(t, "epoch")), Muted: rapid.Bool().Draw(t, "muted")})
+			}
+		}
+		homes := 0
+		for _, n := range nodes {
+			l := Local{Node: n, Players: rapid.SliceOf(rapid.SampledFrom(users)).Draw(t, "players")}
+			for _, u := range users {
+				if rapid.Bool().Draw(t, "session") {
+					l.Mics = append(l.Mics, Mic{u, rotunda.Epoch(rapid.IntRange(0, 2).Draw(t, "session epoch"))})
+				}
+			}
+			d := Of(r, l)
+			if d.Home {
+				homes++
+			}
+			for _, m := range l.Mics {
+				gate, current := d.Mics[m.User]
+				over := slices.Contains(d.Over, m)
+				if current == over {
+					t.Fatalf("session %v at %s: current %v and over %v", m, n, current, over)
+				}
+				allowed := r.Live && slices.ContainsFunc(r.Speakers, func(s Speaker) bool {
+					return s.User == m.User && s.Node == n && s.Epoch == m.Epoch && !s.Muted
+				})
+				if gate.Open != allowed {
+					t.Fatalf("session %v at %s: open %v, the log says %v", m, n, gate.Open, allowed)
+				}
+			}
+		}
+		if want := map[bool]int{true: 1, false: 0}[r.Live]; homes != want {
+			t.Fatalf("%d homes, want %d", homes, want)
+		}
+	})
+}
