@@ -1,0 +1,113 @@
+// Package token mints and checks the bearer tokens that say who somebody is: JSON Web Tokens (RFC 7519) signed with
+// Ed25519 (RFC 8037), and nothing else.
+//
+// A token is
+//
+//	header   {"alg":"EdDSA","typ":"JWT","kid":"…"}          exactly these three
+//	payload  iss "rotunda"                                  required
+//	         aud "rotunda", or a list that holds it         required
+//	         sub  the user, a rotunda.UserID                required
+//	         exp  end of validity, seconds since 1970       required
+//	         jti  the token's own id, what one revokes by   required, 1 to 64 characters like a user id
+//	         name what others see, at most 64 characters    optional
+//	         room the only room that the token opens        optional
+//	         role the highest role that the token allows    optional
+//	         iat, nbf                                       optional; never more than Leeway ahead
+//
+// The role is a ceiling, not a grant: what somebody may do in a room stands in the room's log. Claims not listed are
+// ignored (RFC 7519 §4); header parameters not listed are refused, so that no token chooses its own key (RFC 8725 §3.10).
+//
+// Invariant: whatever Check accepts, Mint could have made of the claims that Check returned. A token's bytes are not its
+// name: revoke by jti. Every function is pure, time is an argument, and all values are safe for concurrent use.
+package token
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"rotunda"
+)
+
+const (
+	// Issuer is the iss claim of every token.
+	Issuer = "rotunda"
+	// Audience is what the aud claim of every token holds.
+	Audience = "rotunda"
+	// Leeway is how far the clocks of whoever minted a token and whoever checks it may differ.
+	Leeway = 30 * time.Second
+	// SizeMax is the longest token that is looked at, in bytes: with every claim at its longest a token has under 1 KiB,
+	// the rest is for what an operator's own backend adds.
+	SizeMax = 4096
+	// NameMax is the longest name, in characters.
+	NameMax = 64
+)
+
+// The errors of this package. An error of Check wraps exactly one of the first two.
+var (
+	// ErrInvalid says that the token was never good, or is not yet.
+	ErrInvalid = errors.New("invalid token")
+	// ErrExpired says that the token was good once; the person needs a new one.
+	ErrExpired = errors.New("expired token")
+	// ErrWrongRoom is wrapped by the errors of Claims.For.
+	ErrWrongRoom = errors.New("token is for another room")
+)
+
+// Claims is what a token says.
+type Claims struct {
+	User    rotunda.UserID
+	Name    string         // may be empty
+	Room    rotunda.RoomID // empty: any room
+	Role    rotunda.Role   // the highest role allowed; rotunda.NoRole: no limit
+	Issued  time.Time      // whole seconds, UTC; zero: not said
+	Expires time.Time      // whole seconds, UTC
+	ID      string         // jti
+}
+
+// For reports whether the token may be used in room; a non-nil error wraps ErrWrongRoom.
+func (c Claims) For(room rotunda.RoomID) error {
+	if c.Room != "" && c.Room != room {
+		return ErrWrongRoom
+	}
+	return nil
+}
+
+// valid says what is wrong with the claims themselves, whatever the time is.
+func (c Claims) valid() error {
+	if err := c.User.Valid(); err != nil {
+		return err
+	}
+	if err := rotunda.UserID(c.ID).Valid(); err != nil {
+		return fmt.Errorf("jti: %w", err)
+	}
+	if c.Room != "" {
+		if err := c.Room.Valid(); err != nil {
+			return err
+		}
+	}
+	if c.Role != rotunda.NoRole && c.Role.Rank() == 0 {
+		return fmt.Errorf("role %.20q", string(c.Role))
+	}
+	return validName(c.Name)
+}
+
+// validName refuses what could pass for somebody else's name or break a line: control and format characters (bidi
+// overrides and zero-width ones among them) and line separators.
+func validName(name string) error {
+	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > NameMax {
+		return fmt.Errorf("name is not text of at most %d characters", NameMax)
+	}
+	for _, r := range name {
+		if r == zeroWidthJoiner {
+			continue // family emoji, Indic scripts
+		}
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) {
+			return fmt.Errorf("name holds the character %U", r)
+		}
+	}
+	return nil
+}
+
+const zeroWidthJoiner = '\u200d'
