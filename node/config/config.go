@@ -1,0 +1,203 @@
+// Package config is the configuration of a node: what can be set, what it is when it is not, and what is wrong with it.
+// The Config type is the manual: each field says its key in the file, its meaning and its default.
+//
+// A value comes, in this order, from a flag (--http-listen), the environment (ROTUNDA_HTTP_LISTEN), the file (key listen
+// under http), or the default. Secrets are always named by file, never given as values. Load reports every problem at
+// once; a Config that it returned can be run as it is. Nothing here is safe to change concurrently.
+package config
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"rotunda"
+)
+
+// Config is everything a node can be told. The zero value of a field means its documented default; a relative file name
+// is taken from the folder of the configuration file.
+type Config struct {
+	// ID (id) names the node in the mesh, for ever: a–z, 0–9 and '-'. Needed. The node's certificate carries it too.
+	ID rotunda.NodeID `yaml:"id" help:"name of this node in the mesh"`
+	// Region (region) is where the node stands, for example "eu-west". Needed. The node's certificate carries it too.
+	Region rotunda.Region `yaml:"region" help:"where this node stands, for example eu-west"`
+	// Host (host) is the name or IP address under which browsers and other nodes reach this node. It fills in whichever of
+	// http.url, media.advertise, cascade.advertise and gossip.advertise are not given. Needed unless those are given, or
+	// their listen addresses name an address themselves.
+	Host string `yaml:"host" help:"name or IP address under which this node is reached"`
+	// Data (data) is the folder of what the node keeps, the control log above all. Default "/var/lib/rotunda".
+	Data string `yaml:"data" help:"folder of what the node keeps"`
+
+	HTTP    HTTP    `yaml:"http"`
+	Media   Media   `yaml:"media"`
+	Cascade Cascade `yaml:"cascade"`
+	Gossip  Gossip  `yaml:"gossip"`
+	Log     Log     `yaml:"log"`
+	Admin   Admin   `yaml:"admin"`
+	TLS     TLS     `yaml:"tls"`
+	Tokens  Tokens  `yaml:"tokens"`
+
+	// WAN (wan) delays what this node sends to the nodes of a region by that long, one way, to try a mesh on one machine
+	// as if it stood apart. `rotunda up --wan` writes it. Default: no delay. At most 2 s each.
+	WAN map[rotunda.Region]time.Duration `yaml:"wan" help:"delay towards regions, for demonstrations: {eu-west: 38ms}"`
+	// LogLevel (log_level) is the least important line that is logged: debug, info, warn or error. Default "info".
+	LogLevel string `yaml:"log_level" help:"debug, info, warn or error"`
+	// LogFormat (log_format) is text, json, or auto: text on a terminal and JSON otherwise. Default "auto".
+	LogFormat string `yaml:"log_format" help:"text, json or auto"`
+}
+
+// HTTP is the web page, the API, WHIP and WHEP.
+type HTTP struct {
+	// Listen (http.listen) is a TCP address. Default ":8080".
+	Listen string `yaml:"listen" help:"address of the web page and API"`
+	// URL (http.url) is what browsers put in front of /r/{room}, without a path. Default: made of host and listen.
+	URL string `yaml:"url" help:"base URL that browsers use"`
+	// Cert and Key (http.cert, http.key) are PEM files; with both the node speaks TLS itself. Default: plain HTTP, for a
+	// proxy in front. Browsers give a microphone to https pages and to localhost only.
+	Cert string `yaml:"cert" help:"PEM certificate chain for https"`
+	Key  string `yaml:"key" help:"PEM private key for https (a file)"`
+}
+
+// Media is WebRTC, all of it on one port.
+type Media struct {
+	// Listen (media.listen) is a UDP address. Default ":8081".
+	Listen string `yaml:"listen" help:"UDP address of all WebRTC media"`
+	// Advertise (media.advertise) lists the IP addresses, with or without a port, that browsers are told to send to.
+	// Default: the address in listen or host; without one, the addresses of the machine's interfaces.
+	Advertise []string `yaml:"advertise" help:"addresses that browsers are told to send media to"`
+}
+
+// Cascade is QUIC between nodes.
+type Cascade struct {
+	// Listen (cascade.listen) is a UDP address. Default ":7443".
+	Listen string `yaml:"listen" help:"UDP address of the QUIC links between nodes"`
+	// Advertise (cascade.advertise) is the host:port that other nodes send to. Default: made of host and listen.
+	Advertise string `yaml:"advertise" help:"host:port of the links, as other nodes see it"`
+}
+
+// Gossip is membership: who is in the mesh.
+type Gossip struct {
+	// Listen (gossip.listen) is a UDP and TCP address. Default ":7946".
+	Listen string `yaml:"listen" help:"UDP and TCP address of gossip"`
+	// Advertise (gossip.advertise) is the ip:port that other nodes use. Default: made of host and listen.
+	Advertise string `yaml:"advertise" help:"host:port of gossip, as other nodes see it"`
+	// KeyFile (gossip.key_file) is a file of one or more keys of 32 random bytes, base64, a line each: the first encrypts,
+	// all decrypt. Needed. `rotunda keygen gossip` makes one.
+	KeyFile string `yaml:"key_file" help:"file of the gossip keys"`
+	// Label (gossip.label) names the mesh, 1 to 64 characters; meshes with different labels never mix. Needed.
+	Label string `yaml:"label" help:"name of the mesh; meshes of different names never mix"`
+	// Seeds (gossip.seeds) are host:port of any members, to find the rest by. Default: none; this node starts the mesh.
+	Seeds []string `yaml:"seeds" help:"host:port of some members, to join by"`
+}
+
+// Log is the control log: the decisions of every room.
+type Log struct {
+	// Control (log.control) lists the nodes that keep the log between them, the same list on every node: one, three, five
+	// or seven. Default: none. Then, without endpoints, this node keeps a log for itself alone, in data, without a port.
+	Control []ControlNode `yaml:"control" help:"nodes that keep the log: [{id: a, peer: 'host:2380', client: 'host:2379'}, …]"`
+	// Endpoints (log.endpoints) are host:port of the operator's own etcd, by mutual TLS with the node's certificate.
+	// Excludes control. Default: none.
+	Endpoints []string `yaml:"endpoints" help:"host:port of your own etcd"`
+	// ListenPeer (log.listen_peer) is a TCP address for the other control nodes, used by control nodes only; empty where
+	// there is one control node means no such port. Default ":2380".
+	ListenPeer string `yaml:"listen_peer" help:"TCP address of the log for other control nodes"`
+	// ListenClient (log.listen_client) is a TCP address for the nodes that keep no log. Default ":2379".
+	ListenClient string `yaml:"listen_client" help:"TCP address of the log for nodes that keep none"`
+}
+
+// ControlNode is a node that keeps the control log.
+type ControlNode struct {
+	ID     rotunda.NodeID `yaml:"id"`     // the node's id
+	Peer   string         `yaml:"peer"`   // host:port that other control nodes connect to
+	Client string         `yaml:"client"` // host:port that the other nodes connect to
+}
+
+// Admin is metrics, health and the operator's verbs, without authentication: keep it to yourself.
+type Admin struct {
+	// Listen (admin.listen) is a TCP address. Default "127.0.0.1:9090".
+	Listen string `yaml:"listen" help:"address of metrics, health and operator verbs"`
+}
+
+// TLS is who this node is to other nodes; `rotunda certs` makes the files. All three are needed.
+type TLS struct {
+	CA   string `yaml:"ca" help:"PEM certificates of the mesh's authorities"` // tls.ca
+	Cert string `yaml:"cert" help:"PEM certificate of this node"`             // tls.cert
+	Key  string `yaml:"key" help:"PEM private key of this node (a file)"`     // tls.key
+}
+
+// Tokens is who may come in.
+type Tokens struct {
+	// SigningKey (tokens.signing_key) is an Ed25519 private key, PEM (PKCS #8): guests' tokens are signed with it, and what
+	// it signs is accepted. Needed where guests is true. `rotunda keygen token` makes one.
+	SigningKey string `yaml:"signing_key" help:"Ed25519 private key that signs guests' tokens (a file)"`
+	// Verify (tokens.verify) are files of Ed25519 public keys, PEM (PKIX), whose tokens are accepted. At least one is needed
+	// where there is no signing key.
+	Verify []string `yaml:"verify" help:"files of the Ed25519 public keys whose tokens are accepted"`
+	// Guests (tokens.guests) lets anybody have a token by giving a name. Default false.
+	Guests bool `yaml:"guests" help:"let anybody in who gives a name"`
+}
+
+// WithDefaults returns c with every default filled in that the other fields decide. It does not look at the machine.
+func (c Config) WithDefaults() Config {
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&c.Data, "/var/lib/rotunda")
+	set(&c.HTTP.Listen, ":8080")
+	set(&c.Media.Listen, ":8081")
+	set(&c.Cascade.Listen, ":7443")
+	set(&c.Gossip.Listen, ":7946")
+	set(&c.Admin.Listen, "127.0.0.1:9090")
+	set(&c.LogLevel, "info")
+	set(&c.LogFormat, "auto")
+	if c.IsControl() {
+		if len(c.Log.Control) > 1 {
+			set(&c.Log.ListenPeer, ":2380")
+		}
+		set(&c.Log.ListenClient, ":2379")
+	}
+	set(&c.Cascade.Advertise, advertised(c.Host, c.Cascade.Listen))
+	set(&c.Gossip.Advertise, advertised(c.Host, c.Gossip.Listen))
+	if len(c.Media.Advertise) == 0 {
+		host, _, _ := net.SplitHostPort(advertised(c.Host, c.Media.Listen))
+		if _, err := netip.ParseAddr(host); err == nil {
+			c.Media.Advertise = []string{host}
+		}
+	}
+	if address := advertised(c.Host, c.HTTP.Listen); address != "" {
+		scheme := "http://"
+		if c.HTTP.Cert != "" {
+			scheme = "https://"
+		}
+		set(&c.HTTP.URL, scheme+address)
+	}
+	return c
+}
+
+// advertised is the address that reaches listen: of host where listen names no address of its own; "" where neither does.
+func advertised(host, listen string) string {
+	own, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return ""
+	}
+	if host == "" {
+		if ip, err := netip.ParseAddr(own); own == "" || err == nil && ip.IsUnspecified() {
+			return ""
+		}
+		host = own
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+// IsControl reports whether this node is one of those that keep the log for others too.
+func (c *Config) IsControl() bool {
+	return slices.ContainsFunc(c.Log.Control, func(n ControlNode) bool { return n.ID == c.ID })
+}
+
+// ownerOnly reports whether nobody but the file's owner can read it.
+func ownerOnly(mode os.FileMode) bool { return mode.Perm()&0o077 == 0 }
