@@ -55,14 +55,11 @@ func (k *Keyring) Check(now time.Time, raw string) (Claims, error) {
 		jwt.WithIssuer(Issuer), jwt.WithAudience(Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithLeeway(Leeway), jwt.WithTimeFunc(func() time.Time { return now }),
 	).ParseWithClaims(raw, said, k.key)
-	if errors.Is(err, jwt.ErrTokenExpired) && len(otherFaults(err)) == 0 {
+	c, malformed := claims(said)
+	if errors.Is(err, jwt.ErrTokenExpired) && len(otherFaults(err)) == 0 && malformed == nil {
 		return Claims{}, fmt.Errorf("%w: %v", ErrExpired, err)
 	}
-	if err != nil {
-		return Claims{}, fmt.Errorf("%w: %v", ErrInvalid, err)
-	}
-	c, err := claims(said)
-	if err != nil {
+	if err = errors.Join(err, malformed); err != nil {
 		return Claims{}, fmt.Errorf("%w: %v", ErrInvalid, err)
 	}
 	return c, nil
