@@ -1,0 +1,40 @@
+package cascade
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"rotunda"
+	"rotunda/cascade/gossip"
+	"rotunda/metrics"
+)
+
+// Config is what a Mesh needs to know. Self, Certificate, Roots, Conn and Gossip are required.
+type Config struct {
+	// Self is this node: id, region, version, addresses. An empty Addresses.Cascade or Gossip is filled in from the
+	// sockets; State, Load and Coordinate are the mesh's own.
+	Self rotunda.Member
+	// Certificate proves who this node is: its one URI SAN is spiffe://rotunda/node/<region>/<id>, its key Ed25519 or
+	// ECDSA P-256. Roots are the certificate authorities of the mesh.
+	Certificate tls.Certificate
+	Roots       *x509.CertPool
+	// Conn is the UDP socket of the links. The mesh owns it from New on, and closes it.
+	Conn   net.PacketConn
+	Gossip gossip.Config
+	// Delay is the one-way delay to emulate towards a region (rotunda up --wan), applied in user space to the packets of
+	// the links and of gossip. Nil: none.
+	Delay func(to rotunda.Region) time.Duration
+	// Metrics counts; nil counts nothing. Logger gets one line per change of state; nil: slog.Default.
+	Metrics *metrics.Set
+	Logger  *slog.Logger
+}
+
+// ErrPublished is returned by Publish for a stream that this node publishes already.
+var ErrPublished = errors.New("stream is published already")
+
+// ErrTooMany is returned by Publish and Subscribe when this node carries as many streams as it may.
+var ErrTooMany = errors.New("too many streams")

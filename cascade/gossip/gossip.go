@@ -1,0 +1,2 @@
+// Package gossip keeps the list of the mesh's members.
+package gossip
