@@ -49,6 +49,8 @@ type Pull struct {
 	Stream rotunda.StreamID
 	Origin rotunda.NodeID
 	SSRC   rotunda.SSRC // of the speaker; 0 for the program
+	// Muted: what arrives is dropped. The stream is pulled all the same, so that the first word after unmuting is heard.
+	Muted bool
 }
 
 // Duties is a node's whole part in a room.
@@ -108,7 +110,7 @@ func Of(r Room, l Local) Duties {
 		d.Listen = &Pull{Stream: d.Program, Origin: r.Home}
 	}
 	for _, s := range speakers {
-		p := Pull{Stream: stream(r.ID, s), Origin: s.Node, SSRC: s.SSRC}
+		p := Pull{Stream: stream(r.ID, s), Origin: s.Node, SSRC: s.SSRC, Muted: s.Muted}
 		if onStage {
 			d.Stage = append(d.Stage, p)
 		}
@@ -137,7 +139,7 @@ type Hearing string
 // What a session may take.
 const (
 	Mixed Hearing = "program" // the room's one mixed stream
-	Stage     Hearing = "stage"   // the other speakers' own streams, the loudest few
+	Stage Hearing = "stage"   // the other speakers' own streams, the loudest few
 )
 
 // Hears says what a session of u takes: who has a microphone in the room would hear themselves in the program, late, so

@@ -23,7 +23,7 @@ func TestDuties(t *testing.T) {
 	ada := Speaker{User: "ada", SSRC: 1, Node: "us-1", Epoch: 1}
 	bob := Speaker{User: "bob", SSRC: 2, Node: "eu-1", Epoch: 5, Muted: true}
 	adaPull := Pull{Stream: mic("ada", 1), Origin: "us-1", SSRC: 1}
-	bobPull := Pull{Stream: mic("bob", 5), Origin: "eu-1", SSRC: 2}
+	bobPull := Pull{Stream: mic("bob", 5), Origin: "eu-1", SSRC: 2, Muted: true}
 	for _, c := range []struct {
 		name string
 		room Room
