@@ -1,0 +1,86 @@
+package room
+
+import (
+	"errors"
+	"fmt"
+
+	"rotunda"
+)
+
+// CheckInvariants says what is wrong with the state, or nil. It holds after every event that Decide made; tests and the
+// simulator call it after each one.
+func (s *State) CheckInvariants() error {
+	if s.Seq == 0 {
+		return nil
+	}
+	return errors.Join(s.checkRoom(), s.checkStage(), s.checkQueue())
+}
+
+func (s *State) checkRoom() error {
+	switch {
+	case s.Phase != Scheduled && s.Phase != Live && s.Phase != Ended:
+		return fmt.Errorf("phase %q", s.Phase)
+	case s.Home == "" || s.Epoch == 0:
+		return fmt.Errorf("home %q, epoch %d", s.Home, s.Epoch)
+	case s.stage[s.Host].Role != rotunda.Host:
+		return fmt.Errorf("host %s has the role %q", s.Host, s.stage[s.Host].Role)
+	case len(s.stage) > s.Details.Policy.SpeakersMax:
+		return fmt.Errorf("%d on stage, at most %d", len(s.stage), s.Details.Policy.SpeakersMax)
+	case (s.Phase == Ended) == s.EndedAt.IsZero():
+		return fmt.Errorf("%s, ended at %v", s.Phase, s.EndedAt)
+	case s.Phase == Scheduled != s.StartedAt.IsZero() && s.Phase != Ended:
+		return fmt.Errorf("%s, started at %v", s.Phase, s.StartedAt)
+	}
+	_, err := s.Details.checked()
+	return err
+}
+
+func (s *State) checkStage() error {
+	taken := map[rotunda.SSRC]rotunda.UserID{}
+	for u, v := range s.voices {
+		if v.ssrc == 0 {
+			return fmt.Errorf("%s has SSRC 0", u)
+		}
+		if other, ok := taken[v.ssrc]; ok {
+			return fmt.Errorf("%s and %s share SSRC %d", u, other, v.ssrc)
+		}
+		taken[v.ssrc] = u
+	}
+	for u, p := range s.stage {
+		v := s.voices[u]
+		switch {
+		case p.User != u || !p.Role.OnStage():
+			return fmt.Errorf("%s on stage as %s, %q", u, p.User, p.Role)
+		case p.Role == rotunda.Host && u != s.Host:
+			return fmt.Errorf("two hosts, %s and %s", u, s.Host)
+		case s.Banned(u):
+			return fmt.Errorf("%s is banned and on stage", u)
+		case p.SSRC != v.ssrc:
+			return fmt.Errorf("%s has SSRC %d and %d", u, p.SSRC, v.ssrc)
+		case p.Epoch != v.epoch:
+			return fmt.Errorf("%s has mic epoch %d and %d", u, p.Epoch, v.epoch)
+		case p.Live && (p.Node == "" || p.Epoch == 0 || s.Phase != Live):
+			return fmt.Errorf("%s is live at %q, epoch %d, in a room that is %s", u, p.Node, p.Epoch, s.Phase)
+		}
+	}
+	return nil
+}
+
+func (s *State) checkQueue() error {
+	if len(s.queue) > QueueMax || s.Phase == Ended && len(s.queue) > 0 {
+		return fmt.Errorf("%d requests in a room that is %s", len(s.queue), s.Phase)
+	}
+	orders := map[uint64]bool{}
+	for u, r := range s.queue {
+		switch {
+		case r.User != u || r.Order == 0 || r.Order > s.asked || orders[r.Order]:
+			return fmt.Errorf("request of %s by %s has the order %d of %d", u, r.User, r.Order, s.asked)
+		case s.Banned(u):
+			return fmt.Errorf("%s is banned and asks to speak", u)
+		case s.stage[u].Role.OnStage():
+			return fmt.Errorf("%s is on stage and asks to speak", u)
+		}
+		orders[r.Order] = true
+	}
+	return nil
+}

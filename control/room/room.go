@@ -1,0 +1,190 @@
+// Package room is the room itself: who is on stage, who asked, who is muted, removed or banned, what it is called and
+// where it is mixed. It is pure: an append-only list of events and the fold over them.
+//
+// Decide may refuse and changes nothing; Apply may change and never refuses. Whoever decides appends the events to the
+// room's log (package eventlog) under the condition that nobody appended in between; every node applies the log in its
+// order, and so every node has the same state at the same sequence number. The one invariant, checked by
+// CheckInvariants: a room that is not over has exactly one host, and nobody who is banned is on stage or in the queue.
+//
+// Who may do what is one table, Permissions; the code asks it and the documentation prints it.
+//
+// A State is not safe for concurrent use while Apply runs. Package control hands out states that are never applied to
+// again: those may be read from any goroutine.
+package room
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"rotunda"
+)
+
+// The refusals. Every error of Decide wraps ErrForbidden, ErrConflict or ErrInvalid.
+var (
+	// ErrForbidden: this person may not do that here.
+	ErrForbidden = errors.New("not allowed")
+	// ErrBanned is the ErrForbidden of a person who is banned from the room.
+	ErrBanned = fmt.Errorf("banned from this room: %w", ErrForbidden)
+	// ErrConflict: the command does not fit the state that the room is in.
+	ErrConflict = errors.New("does not fit the state of the room")
+	// ErrFull is the ErrConflict of a stage or a queue that has no place left.
+	ErrFull = fmt.Errorf("no place left: %w", ErrConflict)
+	// ErrEnded is the ErrConflict of a room that is over.
+	ErrEnded = fmt.Errorf("the room is over: %w", ErrConflict)
+	// ErrNotLive is the ErrConflict of a room that has not started yet.
+	ErrNotLive = fmt.Errorf("the room is not live: %w", ErrConflict)
+	// ErrInvalid: the command itself is malformed; the text says which field and what is allowed.
+	ErrInvalid = errors.New("invalid")
+)
+
+// Phase is where a room is in its life. The values are those of the label state of rotunda_rooms.
+type Phase string
+
+// The phases, in their only order.
+const (
+	Scheduled Phase = "scheduled"
+	Live      Phase = "live"
+	Ended     Phase = "ended"
+)
+
+// Bounds of a room. They are inclusive.
+const (
+	StageMax   = 100    // people on stage whatever the policy says
+	StageUsual = 20     // policy.speakersMax where none is given
+	QueueMax   = 1_000  // requests waiting
+	BansMax    = 10_000 // banned people
+	removalMax = 256    // removals without a ban that are remembered, the latest ones
+)
+
+// State is a room at one sequence number. The exported fields are for reading.
+type State struct {
+	ID        rotunda.RoomID
+	Seq       uint64 // of the event applied last; 0: there is no room yet
+	Phase     Phase
+	Details   Details
+	CreatedAt time.Time
+	StartedAt time.Time // zero: not yet
+	EndedAt   time.Time // zero: not yet
+	Host      rotunda.UserID
+	Home      rotunda.NodeID // where the program is mixed
+	Epoch     rotunda.Epoch  // of the program; grows when home moves
+
+	stage   map[rotunda.UserID]Participant
+	queue   map[rotunda.UserID]Ask
+	removed map[rotunda.UserID]Removal
+	spent   map[rotunda.UserID]rotunda.Role // grants up to this role no longer count
+	voices  map[rotunda.UserID]voice        // everybody who was ever on stage
+	asked   uint64                          // requests so far
+}
+
+// voice is what stays with a person for the room's life once they have been on stage.
+type voice struct {
+	ssrc  rotunda.SSRC
+	epoch rotunda.Epoch // of the latest publication
+}
+
+// Participant is a person with a role on stage.
+type Participant struct {
+	User  rotunda.UserID
+	Name  string
+	Role  rotunda.Role // Speaker, Cohost or Host
+	Muted bool
+	SSRC  rotunda.SSRC
+	Live  bool           // has a mic session
+	Node  rotunda.NodeID // where the latest mic session is or was; empty: never had one
+	Epoch rotunda.Epoch  // of the latest mic session; 0: never had one
+	Since time.Time      // on stage since
+}
+
+// Ask is a request to speak.
+type Ask struct {
+	User  rotunda.UserID
+	Name  string
+	At    time.Time
+	Order uint64 // grows with every request of the room: the queue's order
+	Note  string
+}
+
+// Removal says that a person was taken out of the room.
+type Removal struct {
+	By     rotunda.UserID // empty: the node itself
+	At     time.Time
+	Ban    bool // refused everything in this room from then on
+	Reason string
+}
+
+// New is the state before the first event of a room.
+func New(id rotunda.RoomID) *State { return &State{ID: id} }
+
+// Clone returns a copy that shares nothing that Apply changes.
+func (s *State) Clone() *State {
+	c := *s
+	c.stage = maps.Clone(s.stage)
+	c.queue = maps.Clone(s.queue)
+	c.removed = maps.Clone(s.removed)
+	c.spent = maps.Clone(s.spent)
+	c.voices = maps.Clone(s.voices)
+	return &c
+}
+
+// Role is u's role; whoever is not on stage is a Listener.
+func (s *State) Role(u rotunda.UserID) rotunda.Role {
+	if p, ok := s.stage[u]; ok {
+		return p.Role
+	}
+	return rotunda.Listener
+}
+
+// Participant returns what is known of u; ok is false for people who are not on stage.
+func (s *State) Participant(u rotunda.UserID) (p Participant, ok bool) {
+	p, ok = s.stage[u]
+	return p, ok
+}
+
+// Stage lists the people on stage by user id.
+func (s *State) Stage() []Participant {
+	return slices.SortedFunc(maps.Values(s.stage), func(a, b Participant) int { return cmp.Compare(a.User, b.User) })
+}
+
+// Queue lists the requests to speak, the oldest first.
+func (s *State) Queue() []Ask {
+	return slices.SortedFunc(maps.Values(s.queue), func(a, b Ask) int { return cmp.Compare(a.Order, b.Order) })
+}
+
+// CanSpeak reports whether u may have a mic session now: on stage of a live room, and not banned.
+func (s *State) CanSpeak(u rotunda.UserID) bool {
+	_, on := s.stage[u]
+	return on && s.Phase == Live && !s.Banned(u)
+}
+
+// Audible reports whether what u says may be forwarded now: CanSpeak and not muted.
+func (s *State) Audible(u rotunda.UserID) bool { return s.CanSpeak(u) && !s.Muted(u) }
+
+// Muted reports whether u's microphone is shut. Whoever is not on stage is muted.
+func (s *State) Muted(u rotunda.UserID) bool {
+	p, ok := s.stage[u]
+	return !ok || p.Muted
+}
+
+// Banned reports whether u is refused everything in this room.
+func (s *State) Banned(u rotunda.UserID) bool { return s.removed[u].Ban }
+
+// Removed returns the latest removal of u, with or without a ban.
+func (s *State) Removed(u rotunda.UserID) (r Removal, ok bool) {
+	r, ok = s.removed[u]
+	return r, ok
+}
+
+// SSRC is u's identity on the wire in this room, from the first time on stage to the room's end; 0: never on stage.
+func (s *State) SSRC(u rotunda.UserID) rotunda.SSRC { return s.voices[u].ssrc }
+
+// MicEpoch is the epoch of u's latest mic session in this room; 0: none yet.
+func (s *State) MicEpoch(u rotunda.UserID) rotunda.Epoch { return s.voices[u].epoch }
+
+// Spent reports whether a grant of role r in u's token no longer counts, because it was used or because the room has
+// taken the stage away from u since.
+func (s *State) Spent(u rotunda.UserID, r rotunda.Role) bool { return r.Rank() <= s.spent[u].Rank() }
