@@ -9,7 +9,6 @@ package config
 import (
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -198,6 +197,3 @@ func advertised(host, listen string) string {
 func (c *Config) IsControl() bool {
 	return slices.ContainsFunc(c.Log.Control, func(n ControlNode) bool { return n.ID == c.ID })
 }
-
-// ownerOnly reports whether nobody but the file's owner can read it.
-func ownerOnly(mode os.FileMode) bool { return mode.Perm()&0o077 == 0 }
