@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"rotunda/control/token"
 )
 
 // GossipKeySize is the length of a gossip key in bytes: AES-256.
@@ -19,19 +21,8 @@ const GossipKeySize = 32
 // gossipKeysMax bounds the keys in one file: the one in use, the next and the last, with room.
 const gossipKeysMax = 8
 
-// KeyID names a signing key in the header of the tokens it signs (kid): the first 8 bytes of the SHA-256 of its public half
-// in PKIX form, in unpadded base64url.
-func KeyID(public ed25519.PublicKey) string {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		panic(err) // an Ed25519 key always has that form
-	}
-	sum := sha256.Sum256(der)
-	return base64.RawURLEncoding.EncodeToString(sum[:8])
-}
-
 // CreateSigningKey makes an Ed25519 key that signs tokens: the private half in privateFile (PKCS #8), the public half in
-// publicFile (PKIX). It returns the key's id.
+// publicFile (PKIX). It returns the key's id (token.KeyID).
 func CreateSigningKey(privateFile, publicFile string) (keyID string, err error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -45,7 +36,7 @@ func CreateSigningKey(privateFile, publicFile string) (keyID string, err error) 
 	if err != nil {
 		return "", err
 	}
-	return KeyID(public), create(
+	return token.KeyID(public), create(
 		file{privateFile, secret, privateMode},
 		file{publicFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), publicMode},
 	)
@@ -62,7 +53,7 @@ func LoadSigningKey(path string) (keyID string, key ed25519.PrivateKey, err erro
 	if err != nil || !ok {
 		return "", nil, fmt.Errorf("%s: not an Ed25519 private key in PKCS #8", path)
 	}
-	return KeyID(key.Public().(ed25519.PublicKey)), key, nil
+	return token.KeyID(key.Public().(ed25519.PublicKey)), key, nil
 }
 
 // LoadVerifyKey reads the public half of a signing key and its id.
@@ -76,7 +67,7 @@ func LoadVerifyKey(path string) (keyID string, key ed25519.PublicKey, err error)
 	if err != nil || !ok {
 		return "", nil, fmt.Errorf("%s: not an Ed25519 public key in PKIX", path)
 	}
-	return KeyID(key), key, nil
+	return token.KeyID(key), key, nil
 }
 
 // CreateGossipKey makes a file of one gossip key and returns the key's fingerprint.
