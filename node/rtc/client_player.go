@@ -1,0 +1,91 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"rotunda"
+	"rotunda/node/edge"
+)
+
+// Received is one RTP packet that a Player got.
+type Received struct {
+	Track     int // which of the player's tracks, from 0, in the order of the offer
+	Sequence  uint16
+	Timestamp uint32 // 48 kHz ticks
+	Marker    bool
+	Sources   rotunda.Sources // the CSRC list: who is heard, loudest first
+	Payload   []byte          // one Opus packet, valid until the callback returns
+	Arrival   time.Time
+}
+
+// Player is the client half of WHEP: a listener.
+type Player struct{ *client }
+
+// DialPlayer connects to a WHEP endpoint; it returns when audio can flow, or with an *HTTPError when the server refuses. got
+// is called for each packet, from one goroutine per track, may be called before DialPlayer returns, and must not block. ctx
+// bounds the connecting, not the session. Close ends it.
+func DialPlayer(ctx context.Context, cfg ClientConfig, got func(Received)) (*Player, error) {
+	tracks := max(cfg.Tracks, 1)
+	if tracks > edge.SlotsMax {
+		return nil, fmt.Errorf("rtc: %d tracks, at most %d", tracks, edge.SlotsMax)
+	}
+	c, err := dial(ctx, cfg, func(pc *webrtc.PeerConnection) error {
+		index := map[*webrtc.RTPReceiver]int{}
+		for i := range tracks {
+			transceiver, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+			if err != nil {
+				return err
+			}
+			index[transceiver.Receiver()] = i
+		}
+		pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+			i, ok := index[receiver]
+			if !ok {
+				return
+			}
+			go func() {
+				buf := make([]byte, datagramMax)
+				untilClosed(func() error { _, _, err := receiver.Read(buf); return err })
+			}()
+			receive(track, i, got)
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Player{c}, nil
+}
+
+// receive hands the packets of a track to got until the connection ends.
+func receive(track *webrtc.TrackRemote, index int, got func(Received)) {
+	var packet rtp.Packet
+	buf := make([]byte, datagramMax)
+	untilClosed(func() error {
+		size, _, err := track.Read(buf)
+		if err != nil {
+			return err
+		}
+		arrival := time.Now()
+		if err := packet.Unmarshal(buf[:size]); err != nil {
+			return err
+		}
+		r := Received{
+			Track: index, Sequence: packet.SequenceNumber, Timestamp: packet.Timestamp, Marker: packet.Marker,
+			Payload: packet.Payload, Arrival: arrival,
+		}
+		for _, id := range packet.CSRC {
+			r.Sources.Add(rotunda.SSRC(id))
+		}
+		got(r)
+		return nil
+	})
+}
+
+// Close takes leave of the server (DELETE) and frees everything; got is not called after. ctx bounds the leave-taking.
+func (p *Player) Close(ctx context.Context) error { return p.close(ctx) }
