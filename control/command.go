@@ -1,0 +1,177 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"rotunda"
+	"rotunda/control/eventlog"
+	"rotunda/control/room"
+)
+
+// appendMax is how long one append waits for its answer: a command can find out what became of the first one and try
+// again within commandMax.
+const appendMax = commandMax / 3
+
+func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*room.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	if cmd.Node == "" {
+		cmd.Node = c.cfg.Node
+	}
+	for range attemptsMax {
+		id, err := c.random.letters(12)
+		if err != nil {
+			return nil, err
+		}
+		s := room.New(rotunda.RoomID(id))
+		events, err := s.Decide(c.cfg.Now(), a, cmd)
+		if err != nil {
+			return nil, err
+		}
+		b, next, err := c.batch(s, eventlog.Position{}, events)
+		if err != nil {
+			return nil, err
+		}
+		err = c.commit(ctx, s.ID, b)
+		if errors.Is(err, eventlog.ErrConflict) {
+			continue // the id is taken
+		}
+		if err != nil {
+			return nil, translate(s.ID, err)
+		}
+		c.directory.note(c, next.Summary())
+		return next, nil
+	}
+	return nil, errContended
+}
+
+func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	if _, creating := cmd.(room.Create); creating {
+		return nil, fmt.Errorf("create: %w: a new room has no id yet", room.ErrInvalid)
+	}
+	f, err := c.acquire(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release(f)
+	fresh := false // the state has been read from the log since the command came in
+	for range attemptsMax {
+		s, at := f.current()
+		events, err := s.Decide(c.cfg.Now(), a, cmd)
+		if err != nil || len(events) == 0 {
+			// Nothing to append, so nothing proves that the state was the newest. Look before saying so.
+			if fresh {
+				return s, err
+			}
+			if away := c.refresh(ctx, f); away != nil {
+				return nil, errors.Join(err, away)
+			}
+			fresh = true
+			continue
+		}
+		b, next, err := c.batch(s, at, events)
+		if err != nil {
+			return nil, err
+		}
+		switch err := c.commit(ctx, id, b); {
+		case err == nil:
+			entries, _ := b.Entries(id)
+			f.adopt(entries)
+			c.directory.note(c, next.Summary())
+			s, _ := f.current()
+			return s, nil
+		case !errors.Is(err, eventlog.ErrConflict):
+			return nil, translate(id, err)
+		}
+		if err := c.refresh(ctx, f); err != nil {
+			return nil, err
+		}
+		fresh = true
+	}
+	return nil, errContended
+}
+
+// batch gives the events their ids and makes the append of them, and the state that it leads to.
+func (c *Control) batch(s *room.State, at eventlog.Position, events []room.Event) (eventlog.Batch, *room.State, error) {
+	b, next := eventlog.Batch{After: at}, s.Clone()
+	id, err := c.random.letters(20) // 100 bits
+	if err != nil {
+		return b, nil, err
+	}
+	for i, e := range events {
+		e.ID = fmt.Sprintf("%s-%d", id, i)
+		data, err := json.Marshal(e)
+		if err != nil {
+			return b, nil, fmt.Errorf("room %s: event %d: %w", s.ID, e.Seq, err)
+		}
+		b.Records = append(b.Records, eventlog.Record{ID: e.ID, Data: data})
+		next.Apply(e)
+	}
+	b.Summary, err = json.Marshal(next.Summary())
+	return b, next, err
+}
+
+// commit appends b and does not return before it is known whether b is in the log, or ctx ends (ErrUnknown). After
+// ErrConflict nothing of b is or will be in the log: the chain has moved past the place where it belonged.
+func (c *Control) commit(ctx context.Context, id rotunda.RoomID, b eventlog.Batch) error {
+	unknown := false
+	for {
+		actx, cancel := context.WithTimeout(ctx, appendMax)
+		_, err := c.cfg.Log.Append(actx, id, b)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, eventlog.ErrUnknown):
+			unknown = true
+		case !unknown:
+			if !errors.Is(err, eventlog.ErrUnavailable) {
+				return err
+			}
+		case errors.Is(err, eventlog.ErrConflict):
+			kept, rerr := c.kept(ctx, id, b)
+			if rerr == nil && kept {
+				return nil
+			}
+			if rerr == nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			if unknown {
+				return fmt.Errorf("room %s: %w", id, eventlog.ErrUnknown)
+			}
+			return err
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// kept looks whether b, whose outcome was unknown, is in the log: then its first record stands where it belongs.
+func (c *Control) kept(ctx context.Context, id rotunda.RoomID, b eventlog.Batch) (bool, error) {
+	entries, _, err := c.cfg.Log.Read(ctx, id, b.After, 1)
+	if err != nil {
+		return false, err
+	}
+	return len(entries) == 1 && entries[0].ID == b.Records[0].ID, nil
+}
+
+// translate says in this package's words what the log answered.
+func translate(id rotunda.RoomID, err error) error {
+	switch {
+	case errors.Is(err, eventlog.ErrUnknown):
+		return fmt.Errorf("room %s: %w", id, ErrUnknownOutcome)
+	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrBroken):
+		return fmt.Errorf("room %s: %w: %w", id, ErrUnavailable, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return fmt.Errorf("room %s: %w: %w", id, ErrUnavailable, err)
+	}
+	return fmt.Errorf("room %s: %w", id, err)
+}

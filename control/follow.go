@@ -1,0 +1,120 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rotunda"
+	"rotunda/control/eventlog"
+	"rotunda/control/room"
+)
+
+// Follow calls fn with the changes of a room until ctx ends (and then returns nil) or fn fails (that error). With after == 0,
+// or where the room has never reached after, the first Change is a snapshot; else the changes go on after that sequence
+// number without a gap. fn is called from one goroutine; while it takes its time nobody else waits, and it misses nothing.
+//
+// Errors: ErrUnknownRoom; ErrUnavailable where the room cannot be loaded, or where changes that fn missed are no longer at
+// hand and the log is away, or when Run ends. While the log is away Follow otherwise goes on waiting.
+func (c *Control) Follow(ctx context.Context, id rotunda.RoomID, after uint64, fn func(Change) error) error {
+	err := c.followRoom(ctx, id, after, fn)
+	var own callerError
+	switch {
+	case errors.As(err, &own):
+		return own.error
+	case ctx.Err() != nil:
+		return nil // being asked to stop is not an error
+	}
+	return err
+}
+
+// callerError marks an error of the caller's own function.
+type callerError struct{ error }
+
+func (c *Control) followRoom(ctx context.Context, id rotunda.RoomID, after uint64, fn func(Change) error) error {
+	f, err := c.acquireSoon(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer c.release(f)
+	s, _ := f.current()
+	if after > s.Seq { // from a node that was ahead of this one, or made up
+		rctx, cancel := context.WithTimeout(ctx, commandMax)
+		err := c.refresh(rctx, f)
+		cancel()
+		if err != nil {
+			return err
+		}
+		s, _ = f.current()
+	}
+	at := after
+	if after == 0 || after > s.Seq {
+		if err := fn(Change{State: s}); err != nil {
+			return callerError{err}
+		}
+		at = s.Seq
+	}
+	for {
+		changes, gap, wait := f.since(at)
+		if gap {
+			if at, err = c.replay(ctx, f, at, fn); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, change := range changes {
+			if err := fn(change); err != nil {
+				return callerError{err}
+			}
+			at = change.State.Seq
+		}
+		if len(changes) > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.done:
+			return fmt.Errorf("room %s: no longer followed: %w", id, ErrUnavailable)
+		case <-wait:
+		}
+	}
+}
+
+func (c *Control) acquireSoon(ctx context.Context, id rotunda.RoomID) (*follower, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	return c.acquire(ctx, id)
+}
+
+// replay tells fn of the changes after seq that the follower no longer has, from the log, and returns the last one told. It
+// folds the room from its start: rare, and bounded by the room's length.
+func (c *Control) replay(ctx context.Context, f *follower, seq uint64, fn func(Change) error) (uint64, error) {
+	s, at := room.New(f.id), eventlog.Position{}
+	for {
+		rctx, cancel := context.WithTimeout(ctx, commandMax)
+		entries, end, err := c.cfg.Log.Read(rctx, f.id, at, eventlog.ReadMax)
+		cancel()
+		if err != nil {
+			return seq, translate(f.id, err)
+		}
+		for _, e := range entries {
+			if at, err = at.Next(f.id, e); err != nil {
+				return seq, translate(f.id, err)
+			}
+			event := decode(e)
+			if e.Seq <= seq {
+				s.Apply(event) // nobody has seen this state
+				continue
+			}
+			change := step(s, event)
+			if err := fn(change); err != nil {
+				return seq, callerError{err}
+			}
+			s, seq = change.State, e.Seq
+		}
+		if at.Seq >= end.Seq {
+			return seq, nil
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rotunda"
+	"rotunda/control/eventlog"
+	"rotunda/control/room"
+)
+
+// retryWait is how long to wait before asking a log again that did not answer.
+const retryWait = 100 * time.Millisecond
+
+// follower keeps one room up to date for everybody on this node who has to do with it.
+type follower struct {
+	id     rotunda.RoomID
+	loaded chan struct{} // closed by the follower's goroutine: state is there, or err says why not
+	done   chan struct{} // closed by the follower's goroutine when it ends
+
+	// guarded by Control.mu
+	users     int
+	idleSince time.Time
+	dropped   bool
+	cancel    context.CancelFunc // nil before Run has started it
+
+	mu      sync.Mutex // guards the rest
+	state   *room.State
+	at      eventlog.Position
+	err     error         // final, where loading failed
+	recent  []Change      // the latest changes, the last one leads to state
+	changed chan struct{} // closed and replaced with every change
+}
+
+func newFollower(id rotunda.RoomID) *follower {
+	return &follower{id: id, loaded: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+}
+
+// current is the newest state and its position in the log.
+func (f *follower) current() (*room.State, eventlog.Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state, f.at
+}
+
+// adopt takes entries that may be known already. It ends at the first that does not continue what is known.
+func (f *follower) adopt(entries []eventlog.Entry) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed := false
+	defer func() {
+		if changed {
+			close(f.changed)
+			f.changed = make(chan struct{})
+		}
+	}()
+	for _, e := range entries {
+		if e.Seq <= f.at.Seq {
+			continue
+		}
+		next, err := f.at.Next(f.id, e)
+		if err != nil {
+			return err
+		}
+		change := step(f.state, decode(e))
+		f.at, f.state, changed = next, change.State, true
+		if len(f.recent) == recentMax {
+			f.recent = append(f.recent[:0:0], f.recent[1:]...) // readers hold slices of the old one
+		}
+		f.recent = append(f.recent, change)
+	}
+	return nil
+}
+
+// step is the change that e makes of s.
+func step(s *room.State, e room.Event) Change {
+	next := s.Clone()
+	next.Apply(e)
+	return Change{State: next, Event: e, Before: s}
+}
+
+// decode reads an event. What does not parse was written by a newer version and is passed on as an event of unknown type.
+func decode(entry eventlog.Entry) room.Event {
+	var e room.Event
+	if err := json.Unmarshal(entry.Data, &e); err != nil || e.Type == "" {
+		e = room.Event{Type: "unknown"}
+	}
+	e.Seq, e.ID = entry.Seq, entry.ID
+	return e
+}
+
+// since returns the changes after seq that are known; gap says that older ones than those kept are missing. wait is closed with
+// the next change.
+func (f *follower) since(seq uint64) (changes []Change, gap bool, wait <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if seq >= f.state.Seq {
+		return nil, false, f.changed
+	}
+	missing := f.state.Seq - seq
+	if missing > uint64(len(f.recent)) {
+		return nil, true, f.changed
+	}
+	return f.recent[uint64(len(f.recent))-missing:], false, f.changed
+}
+
+// acquire returns the follower of a room, loaded. The caller releases it.
+func (c *Control) acquire(ctx context.Context, id rotunda.RoomID) (*follower, error) {
+	if err := id.Valid(); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrUnknownRoom, err)
+	}
+	c.mu.Lock()
+	f := c.rooms[id]
+	if f == nil {
+		f = newFollower(id)
+		c.rooms[id] = f
+		c.pending = append(c.pending, f)
+		select {
+		case c.wake <- struct{}{}:
+		default: // there is a token
+		}
+	}
+	f.users++
+	c.mu.Unlock()
+
+	select {
+	case <-f.loaded:
+	case <-ctx.Done():
+		c.release(f)
+		return nil, fmt.Errorf("room %s: %w: %w", id, ErrUnavailable, ctx.Err())
+	}
+	f.mu.Lock()
+	err := f.err
+	f.mu.Unlock()
+	if err != nil {
+		c.release(f)
+		return nil, err
+	}
+	return f, nil
+}
+
+// release gives a follower back.
+func (c *Control) release(f *follower) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.users--; f.users > 0 {
+		return
+	}
+	f.idleSince = time.Now()
+	select {
+	case <-f.loaded:
+	default:
+		c.drop(f) // nobody waits for it any more
+	}
+}
+
+// drop ends a follower. The caller holds c.mu.
+func (c *Control) drop(f *follower) {
+	f.dropped = true
+	if c.rooms[f.id] == f {
+		delete(c.rooms, f.id)
+	}
+	if f.cancel != nil {
+		f.cancel()
+		return
+	}
+	for i, p := range c.pending {
+		if p == f {
+			c.pending = append(c.pending[:i], c.pending[i+1:]...)
+			return
+		}
+	}
+}
+
+// supervise starts followers and ends those that nobody has used for a while.
+func (c *Control) supervise(ctx context.Context, g *errgroup.Group) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			c.sweep(time.Now())
+		case <-c.wake:
+			for _, f := range c.takePending(ctx) {
+				g.Go(func() error {
+					c.follow(f.ctx, f.follower)
+					return nil
+				})
+			}
+		}
+	}
+}
+
+type starting struct {
+	*follower
+	ctx context.Context
+}
+
+func (c *Control) takePending(ctx context.Context) []starting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []starting
+	for _, f := range c.pending {
+		fctx, cancel := context.WithCancel(ctx)
+		f.cancel = cancel
+		out = append(out, starting{f, fctx})
+	}
+	c.pending = nil
+	return out
+}
+
+// sweep ends idle followers. While the log is away it keeps them: their state is the last there is.
+func (c *Control) sweep(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.available {
+		return
+	}
+	idle := 0
+	for _, f := range c.rooms {
+		if f.users > 0 {
+			continue
+		}
+		if idle++; idle > idleRoomsMax || now.Sub(f.idleSince) > idleMax {
+			c.drop(f)
+		}
+	}
+}
+
+// follow is the goroutine of a follower: it loads the room and then takes what comes until ctx ends.
+func (c *Control) follow(ctx context.Context, f *follower) {
+	defer close(f.done)
+	defer c.forget(f)
+	if err := c.load(ctx, f); err != nil {
+		f.mu.Lock()
+		f.err = err
+		f.mu.Unlock()
+		c.forget(f)
+		close(f.loaded)
+		return
+	}
+	close(f.loaded)
+	for ctx.Err() == nil {
+		_, at := f.current()
+		err := c.cfg.Log.Follow(ctx, f.id, at, func(e eventlog.Entry) error { return f.adopt([]eventlog.Entry{e}) })
+		if ctx.Err() != nil {
+			return
+		}
+		// The log does not continue what this node has seen. Nothing of it is believed; the last state stands until the
+		// log fits again.
+		c.cfg.Logger.Error("room's log is broken: keeping the last state", "room", f.id, "seq", at.Seq, "hash", at.Hash, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(brokenWait):
+		}
+	}
+}
+
+// forget takes a follower that ends out of the table.
+func (c *Control) forget(f *follower) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(f)
+}
+
+// load folds the room's log from its start.
+func (c *Control) load(ctx context.Context, f *follower) error {
+	s, at := room.New(f.id), eventlog.Position{}
+	for {
+		rctx, cancel := context.WithTimeout(ctx, commandMax)
+		entries, end, err := c.cfg.Log.Read(rctx, f.id, at, eventlog.ReadMax)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("room %s: %w: %w", f.id, ErrUnavailable, ctx.Err())
+		case errors.Is(err, eventlog.ErrUnavailable):
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryWait):
+			}
+			continue
+		case err != nil:
+			c.cfg.Logger.Error("room's log cannot be read", "room", f.id, "error", err)
+			return translate(f.id, err)
+		case end.Seq == 0:
+			return fmt.Errorf("room %s: %w", f.id, ErrUnknownRoom)
+		}
+		for _, e := range entries {
+			if at, err = at.Next(f.id, e); err != nil {
+				return translate(f.id, err)
+			}
+			s.Apply(decode(e))
+		}
+		if at.Seq >= end.Seq {
+			f.mu.Lock()
+			f.state, f.at = s, at
+			f.mu.Unlock()
+			return nil
+		}
+	}
+}
+
+// refresh brings a follower up to what the log has now.
+func (c *Control) refresh(ctx context.Context, f *follower) error {
+	for {
+		_, at := f.current()
+		entries, end, err := c.cfg.Log.Read(ctx, f.id, at, eventlog.ReadMax)
+		if err == nil {
+			err = f.adopt(entries)
+		}
+		if err != nil {
+			return translate(f.id, err)
+		}
+		if _, at = f.current(); at.Seq >= end.Seq {
+			return nil
+		}
+	}
+}
