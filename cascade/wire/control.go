@@ -1,0 +1,228 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"rotunda"
+)
+
+// MessageMax is the longest control message, type and body, in octets: a subscribe with the longest names and path needs
+// 1 + 4 + 4 + 65 + 69 + 1 + 8·64 = 656.
+const MessageMax = 1024
+
+// LengthSize is how many octets stand before a message to give its length.
+const LengthSize = 2
+
+// Revision is what this package speaks; hello carries it. ALPN changes when an older node could not follow.
+const Revision uint8 = 1
+
+// Message is one control message: Hello, Subscribe, Unsubscribe or Gone.
+type Message interface{ append(b []byte) []byte }
+
+// Hello opens the control stream in both directions.
+type Hello struct{ Revision uint8 }
+
+// Subscribe asks for a stream: its frames shall come under Alias. Path is the nodes after the receiver, the origin last;
+// empty when the receiver is the origin.
+type Subscribe struct {
+	Alias  Alias
+	Stream rotunda.StreamID
+	Path   []rotunda.NodeID
+}
+
+// Unsubscribe ends what Subscribe began. Frames under the alias may still be under way.
+type Unsubscribe struct{ Alias Alias }
+
+// Gone says that the stream of a subscription does not come (any more). It ends the subscription.
+type Gone struct {
+	Alias  Alias
+	Reason Reason
+	Node   rotunda.NodeID // where the path broke
+}
+
+// Reason is why a stream does not come.
+type Reason uint8
+
+// The reasons.
+const (
+	Unreachable Reason = 1 // the next hop of the path cannot be reached
+	Refused     Reason = 2 // the node carries all it can
+	Looped      Reason = 3 // the path comes back to where it has been
+	reasonMax          = Looped
+)
+
+func (r Reason) String() string {
+	switch r {
+	case Unreachable:
+		return "unreachable"
+	case Refused:
+		return "refused"
+	case Looped:
+		return "looped"
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
+
+const (
+	typeHello       = 1
+	typeSubscribe   = 2
+	typeUnsubscribe = 3
+	typeGone        = 4
+)
+
+// AppendMessage appends m with its length to b. Names in it must be valid, the path at most rotunda.HopsMax long.
+func AppendMessage(b []byte, m Message) []byte {
+	start := len(b)
+	b = m.append(append(b, 0, 0))
+	n := len(b) - start - LengthSize
+	if n > MessageMax {
+		panic("wire: message above MessageMax")
+	}
+	binary.BigEndian.PutUint16(b[start:], uint16(n))
+	return b
+}
+
+// MessageLength reads the length that stands before a message, from LengthSize octets.
+func MessageLength(b []byte) (int, error) {
+	if len(b) < LengthSize {
+		return 0, errShort
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	if n < 1 || n > MessageMax {
+		return 0, errLength
+	}
+	return n, nil
+}
+
+// ParseMessage parses b, the octets that a length announced. The result does not alias b.
+func ParseMessage(b []byte) (Message, error) {
+	if len(b) == 0 || len(b) > MessageMax {
+		return nil, errLength
+	}
+	p := parser{b: b[1:]}
+	var m Message
+	switch b[0] {
+	case typeHello:
+		m = Hello{Revision: p.octet()}
+	case typeSubscribe:
+		m = p.subscribe()
+	case typeUnsubscribe:
+		m = Unsubscribe{Alias: p.alias()}
+	case typeGone:
+		m = p.gone()
+	default:
+		return nil, errType
+	}
+	if p.err == nil && len(p.b) != 0 {
+		p.err = errTrailing
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return m, nil
+}
+
+func (m Hello) append(b []byte) []byte { return append(b, typeHello, m.Revision) }
+
+func (m Subscribe) append(b []byte) []byte {
+	b = appendVarint(append(b, typeSubscribe), uint64(m.Alias))
+	b = binary.BigEndian.AppendUint32(b, uint32(m.Stream.Epoch))
+	b = appendName(b, string(m.Stream.Room))
+	b = appendName(b, string(m.Stream.Track))
+	b = append(b, byte(len(m.Path)))
+	for _, n := range m.Path {
+		b = appendName(b, string(n))
+	}
+	return b
+}
+
+func (m Unsubscribe) append(b []byte) []byte {
+	return appendVarint(append(b, typeUnsubscribe), uint64(m.Alias))
+}
+
+func (m Gone) append(b []byte) []byte {
+	b = appendVarint(append(b, typeGone), uint64(m.Alias))
+	return appendName(append(b, byte(m.Reason)), string(m.Node))
+}
+
+func appendName(b []byte, s string) []byte { return append(append(b, byte(len(s))), s...) }
+
+// parser takes one field after the other from b; after the first error it returns zero values.
+type parser struct {
+	b   []byte
+	err error
+}
+
+func (p *parser) fail(err error) {
+	if p.err == nil && err != nil {
+		p.err, p.b = err, nil
+	}
+}
+
+func (p *parser) take(n int) []byte {
+	if len(p.b) < n {
+		p.fail(errShort)
+		return nil
+	}
+	b := p.b[:n]
+	p.b = p.b[n:]
+	return b
+}
+
+func (p *parser) octet() uint8 {
+	if b := p.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (p *parser) alias() Alias {
+	a, rest, err := parseAlias(p.b)
+	p.b = rest
+	p.fail(err)
+	return a
+}
+
+func (p *parser) name() string { return string(p.take(int(p.octet()))) }
+
+func (p *parser) node() rotunda.NodeID {
+	id := rotunda.NodeID(p.name())
+	p.valid(id.Valid())
+	return id
+}
+
+// valid turns the vocabulary's errors into this package's.
+func (p *parser) valid(err error) {
+	if err != nil {
+		p.fail(fmt.Errorf("%w: %w", ErrMalformed, err))
+	}
+}
+
+func (p *parser) subscribe() Subscribe {
+	m := Subscribe{Alias: p.alias()}
+	if b := p.take(4); b != nil {
+		m.Stream.Epoch = rotunda.Epoch(binary.BigEndian.Uint32(b))
+	}
+	m.Stream.Room = rotunda.RoomID(p.name())
+	m.Stream.Track = rotunda.Track(p.name())
+	p.valid(m.Stream.Valid())
+	hops := int(p.octet())
+	if hops > rotunda.HopsMax {
+		p.fail(errHops)
+		return m
+	}
+	for range hops {
+		m.Path = append(m.Path, p.node())
+	}
+	return m
+}
+
+func (p *parser) gone() Gone {
+	m := Gone{Alias: p.alias(), Reason: Reason(p.octet())}
+	if m.Reason < 1 || m.Reason > reasonMax {
+		p.fail(errReason)
+	}
+	m.Node = p.node()
+	return m
+}

@@ -1,0 +1,285 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"rotunda"
+	"rotunda/cascade/wire"
+)
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+var goldenFrame = rotunda.Frame{
+	Seq: 300, Timestamp: 0x01020304, Origin: 1_700_000_000_000_000, Level: 35, Hops: 2,
+	Sources: rotunda.SourcesOf(0xaabbccdd, 7), Payload: []byte{0x78, 0xff, 0xfe},
+}
+
+// A change of these bytes is a change of the protocol.
+const goldenDatagram = `
+01
+ 05 412c 01020304 00060a24181e4000 23 22 aabbccdd 00000007 03 78fffe
+ 80010000 412c 01020304 00060a24181e4000 23 22 aabbccdd 00000007 03 78fffe`
+
+func TestDatagramGolden(t *testing.T) {
+	b := wire.AppendFramesHeader(nil)
+	b = wire.AppendFrame(b, 5, &goldenFrame)
+	b = wire.AppendFrame(b, 65536, &goldenFrame)
+	if want := unhex(t, goldenDatagram); !bytes.Equal(b, want) {
+		t.Fatalf("datagram\n %x, want\n %x", b, want)
+	}
+	typ, rest, err := wire.ParseDatagram(b)
+	if typ != wire.Frames || err != nil {
+		t.Fatalf("ParseDatagram = %d, %v", typ, err)
+	}
+	for _, want := range []wire.Alias{5, 65536} {
+		var f rotunda.Frame
+		var alias wire.Alias
+		alias, rest, err = wire.ParseFrame(rest, &f)
+		if err != nil || alias != want {
+			t.Fatalf("ParseFrame = alias %d, %v; want %d", alias, err, want)
+		}
+		if d := cmp.Diff(goldenFrame, f, cmp.AllowUnexported(rotunda.Sources{})); d != "" {
+			t.Errorf("alias %d: %s", alias, d)
+		}
+	}
+	if len(rest) != 0 {
+		t.Errorf("%d octets left over", len(rest))
+	}
+	if b := wire.AppendHeartbeat(nil); !bytes.Equal(b, []byte{0}) {
+		t.Errorf("heartbeat %x, want 00", b)
+	}
+}
+
+var goldenMessages = []struct {
+	name, hex string
+	m         wire.Message
+}{
+	{"hello", "0002 01 01", wire.Hello{Revision: 1}},
+	{"subscribe", "002f 02 07 00000003 04 6b337639 09 6d69632f675f616461 02 0b 75732d656173742d31 2d32 0c 65752d776573742d312d3137",
+		wire.Subscribe{Alias: 7, Stream: rotunda.StreamID{Room: "k3v9", Track: "mic/g_ada", Epoch: 3}, Path: []rotunda.NodeID{"us-east-1-2", "eu-west-1-17"}}},
+	{"subscribe at the origin", "0012 02 4040 00000000 01 72 07 70726f6772616d 00 ",
+		wire.Subscribe{Alias: 64, Stream: rotunda.StreamID{Room: "r", Track: rotunda.Program}}},
+	{"unsubscribe", "0005 03 bfffffff", wire.Unsubscribe{Alias: wire.AliasMax}},
+	{"gone", "0005 04 07 01 01 61", wire.Gone{Alias: 7, Reason: wire.Unreachable, Node: "a"}},
+}
+
+func TestMessageGolden(t *testing.T) {
+	for _, g := range goldenMessages {
+		want := unhex(t, g.hex)
+		if got := wire.AppendMessage(nil, g.m); !bytes.Equal(got, want) {
+			t.Errorf("%s\n %x, want\n %x", g.name, got, want)
+			continue
+		}
+		got, err := wire.ParseMessage(want[wire.LengthSize:])
+		if err != nil {
+			t.Errorf("%s: %v", g.name, err)
+		}
+		if d := cmp.Diff(g.m, got); d != "" {
+			t.Errorf("%s: %s", g.name, d)
+		}
+	}
+}
+
+func TestMalformedDatagrams(t *testing.T) {
+	whole := unhex(t, "05 412c 01020304 00060a24181e4000 23 22 aabbccdd 00000007 03 78fffe")
+	for name, b := range map[string][]byte{
+		"empty":                 nil,
+		"unknown type":          {2},
+		"heartbeat with more":   {0, 0},
+		"no frame":              {1},
+		"alias zero":            append([]byte{1, 0}, whole[1:]...),
+		"alias too large":       append(unhex(t, "01 c000000040000000"), whole[1:]...),
+		"alias not shortest":    append(unhex(t, "01 4005"), whole[1:]...),
+		"sequence not shortest": append(unhex(t, "01 05 4001"), whole[3:]...),
+		"level 128":             append(unhex(t, "01 05 412c 01020304 00060a24181e4000 80"), whole[16:]...),
+		"no payload":            unhex(t, "01 05 01 01020304 00060a24181e4000 23 00 00"),
+		"payload too long":      append(unhex(t, "01 05 01 01020304 00060a24181e4000 23 00 43e9"), make([]byte, 1001)...),
+		"payload cut":           unhex(t, "01 05 01 01020304 00060a24181e4000 23 00 03 0102"),
+		"sources cut":           unhex(t, "01 05 01 01020304 00060a24181e4000 23 0f 03 0102"),
+	} {
+		if err := parseAll(b, nil); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v, want ErrMalformed", name, err)
+		}
+	}
+	for n := range whole {
+		if err := parseAll(append([]byte{1}, whole[:n]...), nil); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("first %d octets of a frame: %v, want ErrMalformed", n, err)
+		}
+	}
+}
+
+func TestMalformedMessages(t *testing.T) {
+	long := strings.Repeat("61", 65)
+	for name, h := range map[string]string{
+		"unknown type":     "09 00",
+		"hello cut":        "01",
+		"hello and more":   "01 01 00",
+		"bad room":         "02 07 00000003 01 2f 07 70726f6772616d 00",
+		"long room":        "02 07 00000003 41 " + long + " 07 70726f6772616d 00",
+		"bad track":        "02 07 00000003 01 72 03 666f6f 00",
+		"path of nine":     "02 07 00000003 01 72 07 70726f6772616d 09" + strings.Repeat("0161", 9),
+		"path cut":         "02 07 00000003 01 72 07 70726f6772616d 02 0161",
+		"bad node":         "02 07 00000003 01 72 07 70726f6772616d 01 0141",
+		"reason 0":         "04 07 00 0161",
+		"reason 9":         "04 07 09 0161",
+		"alias 0":          "03 00",
+		"alias not short":  "03 4001",
+		"unsubscribe more": "03 01 00",
+	} {
+		if m, err := wire.ParseMessage(unhex(t, h)); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v, %v, want ErrMalformed", name, m, err)
+		}
+	}
+	for _, h := range []string{"", "00", "0000", "0401", "ffff"} {
+		if n, err := wire.MessageLength(unhex(t, h)); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("length %s: %d, %v, want ErrMalformed", h, n, err)
+		}
+	}
+}
+
+// parseAll parses a datagram and, when again is not nil, encodes it once more into it.
+func parseAll(b []byte, again *[]byte) error {
+	typ, rest, err := wire.ParseDatagram(b)
+	if err != nil {
+		return err
+	}
+	var out []byte
+	if typ == wire.Heartbeat {
+		out = wire.AppendHeartbeat(out)
+	} else {
+		out = wire.AppendFramesHeader(out)
+	}
+	for len(rest) > 0 {
+		var f rotunda.Frame
+		var alias wire.Alias
+		if alias, rest, err = wire.ParseFrame(rest, &f); err != nil {
+			return err
+		}
+		out = wire.AppendFrame(out, alias, &f)
+	}
+	if again != nil {
+		*again = out
+	}
+	return nil
+}
+
+func FuzzDatagram(f *testing.F) {
+	f.Add(unhex(f, goldenDatagram))
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var again []byte
+		if err := parseAll(b, &again); err != nil {
+			if !errors.Is(err, wire.ErrMalformed) {
+				t.Fatalf("error %v is not ErrMalformed", err)
+			}
+			return
+		}
+		if !bytes.Equal(b, again) {
+			t.Fatalf("parsed\n %x, encodes back to\n %x", b, again)
+		}
+	})
+}
+
+func FuzzControl(f *testing.F) {
+	for _, g := range goldenMessages {
+		f.Add(wire.AppendMessage(nil, g.m)[wire.LengthSize:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := wire.ParseMessage(b)
+		if err != nil {
+			if !errors.Is(err, wire.ErrMalformed) {
+				t.Fatalf("error %v is not ErrMalformed", err)
+			}
+			return
+		}
+		if again := wire.AppendMessage(nil, m)[wire.LengthSize:]; !bytes.Equal(b, again) {
+			t.Fatalf("parsed\n %x, encodes back to\n %x", b, again)
+		}
+	})
+}
+
+func TestFrameRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := rotunda.Frame{
+			Seq:       rotunda.Seq(rapid.Uint64Max(1<<62-1).Draw(t, "seq")),
+			Timestamp: rapid.Uint32().Draw(t, "timestamp"),
+			Origin:    rapid.Int64().Draw(t, "origin"),
+			Level:     rapid.Uint8Max(127).Draw(t, "level"),
+			Hops:      rapid.Uint8Max(15).Draw(t, "hops"),
+			Payload:   rapid.SliceOfN(rapid.Byte(), 1, rotunda.PayloadMax).Draw(t, "payload"),
+		}
+		for _, s := range rapid.SliceOfN(rapid.Uint32(), 0, rotunda.SourcesMax).Draw(t, "sources") {
+			f.Sources.Add(rotunda.SSRC(s))
+		}
+		alias := wire.Alias(rapid.Uint32Range(1, uint32(wire.AliasMax)).Draw(t, "alias"))
+		b := wire.AppendFrame(nil, alias, &f)
+		if len(b) > wire.FrameMax {
+			t.Fatalf("%d octets, more than FrameMax %d", len(b), wire.FrameMax)
+		}
+		var got rotunda.Frame
+		gotAlias, rest, err := wire.ParseFrame(b, &got)
+		if err != nil || gotAlias != alias || len(rest) != 0 {
+			t.Fatalf("ParseFrame = %d, %d left, %v", gotAlias, len(rest), err)
+		}
+		if d := cmp.Diff(f, got, cmp.AllowUnexported(rotunda.Sources{})); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
+
+func TestLongestFrameFitsADatagram(t *testing.T) {
+	f := rotunda.Frame{Seq: 1<<62 - 1, Hops: 15, Payload: make([]byte, rotunda.PayloadMax)}
+	for f.Sources.Add(0xffffffff) {
+	}
+	b := wire.AppendFrame(wire.AppendFramesHeader(nil), wire.AliasMax, &f)
+	if len(b) != 1+wire.FrameMax || len(b) > wire.DatagramMax {
+		t.Errorf("%d octets, want 1 + FrameMax %d, at most DatagramMax %d", len(b), wire.FrameMax, wire.DatagramMax)
+	}
+}
+
+func TestNoFrameAllocates(t *testing.T) {
+	buf := make([]byte, 0, wire.DatagramMax)
+	var f rotunda.Frame
+	garbage := []byte{1, 0x40, 0x01}
+	if n := testing.AllocsPerRun(1000, func() {
+		b := wire.AppendFrame(wire.AppendFramesHeader(buf), 5, &goldenFrame)
+		_, rest, _ := wire.ParseDatagram(b)
+		if _, _, err := wire.ParseFrame(rest, &f); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := wire.ParseFrame(garbage[1:], &f); err == nil {
+			t.Fatal("garbage parsed")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations per frame, want none", n)
+	}
+}
+
+func BenchmarkFrame(b *testing.B) {
+	buf := make([]byte, 0, wire.DatagramMax)
+	f := goldenFrame
+	f.Payload = make([]byte, 100)
+	var got rotunda.Frame
+	b.ReportAllocs()
+	for b.Loop() {
+		enc := wire.AppendFrame(wire.AppendFramesHeader(buf), 5, &f)
+		_, rest, _ := wire.ParseDatagram(enc)
+		if _, _, err := wire.ParseFrame(rest, &got); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
