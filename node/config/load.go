@@ -76,8 +76,9 @@ type loader struct {
 
 // Load reads the configuration file at path (none if ""), then the variables of environ (as os.Environ gives them), then
 // flags (by Key.Name), each overriding the ones before. It fills in the defaults and checks the result, the files that it
-// names included. A non-nil error is of type Problems, and has them all.
-func Load(path string, environ []string, flags map[string]string) (Config, error) {
+// names included, and then by the caller's checks, whose problems need no more than key and text. Of a key that has a
+// problem already no further ones are reported. A non-nil error is of type Problems, and has them all.
+func Load(path string, environ []string, flags map[string]string, checks ...func(Config) Problems) (Config, error) {
 	l := &loader{path: path, fields: map[string]reflect.Value{}, sections: map[string]bool{}, places: map[string]place{}}
 	for _, f := range leaves(reflect.ValueOf(&l.cfg).Elem(), "") {
 		l.fields[f.key] = f.value
@@ -92,13 +93,20 @@ func Load(path string, environ []string, flags map[string]string) (Config, error
 	l.readFlags(flags)
 	l.cfg.resolve(filepath.Dir(path))
 	l.cfg = l.cfg.WithDefaults()
-	spoken := map[string]bool{} // of these keys a problem is known already; a second one would only confuse
+	spoken := map[string]bool{} // of these keys a problem is known already; one that follows from it would only confuse
 	for _, p := range l.problems {
 		spoken[p.Key] = true
 	}
-	for _, p := range append(l.cfg.check(), l.cfg.checkFiles()...) {
-		if !spoken[p.Key] {
-			l.problems = append(l.problems, l.placed(p))
+	checks = append([]func(Config) Problems{(Config).check, (Config).checkFiles}, checks...)
+	for _, check := range checks {
+		found := check(l.cfg)
+		for _, p := range found {
+			if !spoken[p.Key] {
+				l.problems = append(l.problems, l.placed(p))
+			}
+		}
+		for _, p := range found {
+			spoken[p.Key] = true
 		}
 	}
 	return l.cfg, l.problems.err()

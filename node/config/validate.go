@@ -37,7 +37,7 @@ func (k *checker) fail(key, format string, a ...any) {
 	k.problems = append(k.problems, Problem{Key: key, Text: fmt.Sprintf(format, a...)})
 }
 
-func (c *Config) check() Problems {
+func (c Config) check() Problems {
 	k := &checker{}
 	k.name("id", string(c.ID), c.ID.Valid(), "the name of this node")
 	k.name("region", string(c.Region), c.Region.Valid(), `where this node stands, for example "eu-west"`)
@@ -237,7 +237,7 @@ func inlineSecret(name string) bool {
 }
 
 // checkFiles looks whether the files that c names can be read, and whether the secret ones are secret.
-func (c *Config) checkFiles() Problems {
+func (c Config) checkFiles() Problems {
 	k := &checker{}
 	look := func(key, name string, secret bool) {
 		if name == "" || inlineSecret(name) {
