@@ -43,6 +43,7 @@ const (
 	DataMax    = 64 << 10 // bytes of a record
 	IDMax      = 64       // bytes of a record's id
 	BatchMax   = 32       // records of one append
+	BytesMax   = 1 << 20  // bytes of all records of one append together
 	SummaryMax = 8 << 10  // bytes of a summary
 	ReadMax    = 512      // entries that one Read returns at most
 )
@@ -135,7 +136,11 @@ func (b Batch) Check() error {
 	if len(b.Summary) > SummaryMax {
 		return fmt.Errorf("summary of %d bytes, at most %d: %w", len(b.Summary), SummaryMax, ErrTooLarge)
 	}
+	bytes := 0
 	for _, r := range b.Records {
+		if bytes += len(r.Data); bytes > BytesMax {
+			return fmt.Errorf("more than %d bytes: %w", BytesMax, ErrTooLarge)
+		}
 		if len(r.Data) > DataMax || len(r.ID) > IDMax {
 			return fmt.Errorf("record of %d bytes, at most %d, with an id of %d, at most %d: %w", len(r.Data), DataMax, len(r.ID), IDMax, ErrTooLarge)
 		}

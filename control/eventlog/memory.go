@@ -1,0 +1,158 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"rotunda"
+)
+
+// Memory is a Log in memory, for tests: no disk, no clock, usable in virtual time. The zero Memory is empty and ready.
+type Memory struct {
+	mu      sync.Mutex // guards the rest
+	rooms   map[rotunda.RoomID]*chain
+	changed chan struct{} // closed and replaced with every append; nil: nobody waits
+}
+
+type chain struct {
+	entries []Entry // never changed, only appended to
+	head    Head
+}
+
+// Append implements Log.
+func (m *Memory) Append(ctx context.Context, room rotunda.RoomID, b Batch) (Position, error) {
+	if err := ctx.Err(); err != nil {
+		return Position{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	if err := b.Check(); err != nil {
+		return Position{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.rooms[room]
+	if c == nil {
+		c = &chain{head: Head{Room: room}}
+	}
+	if c.head.Position != b.After {
+		return Position{}, fmt.Errorf("room %s: after %v, the log is at %v: %w", room, b.After, c.head.Position, ErrConflict)
+	}
+	entries, end := b.Entries(room)
+	for i := range entries {
+		entries[i].Data = slices.Clone(entries[i].Data)
+	}
+	c.entries = append(c.entries, entries...)
+	c.head = Head{Room: room, Position: end, Summary: slices.Clone(b.Summary)}
+	if m.rooms == nil {
+		m.rooms = map[rotunda.RoomID]*chain{}
+	}
+	m.rooms[room] = c
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
+	}
+	return end, nil
+}
+
+// Read implements Log.
+func (m *Memory) Read(ctx context.Context, room rotunda.RoomID, after Position, limit int) ([]Entry, Position, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	entries, end, _, err := m.after(room, after)
+	if err != nil {
+		return nil, Position{}, err
+	}
+	return entries[:min(len(entries), max(1, min(limit, ReadMax)))], end, nil
+}
+
+// after returns the entries after a position, and a channel that is closed when there may be more.
+func (m *Memory) after(room rotunda.RoomID, after Position) (entries []Entry, end Position, more <-chan struct{}, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
+	c := m.rooms[room]
+	if c == nil {
+		c = &chain{}
+	}
+	if after.Seq > c.head.Position.Seq {
+		return nil, end, nil, fmt.Errorf("room %s: the log ends at %v, before %v: %w", room, c.head.Position, after, ErrBroken)
+	}
+	if after.Seq > 0 && c.entries[after.Seq-1].Hash(room) != after.Hash {
+		return nil, end, nil, fmt.Errorf("room %s: entry %d is not the one that was there: %w", room, after.Seq, ErrBroken)
+	}
+	return c.entries[after.Seq:], c.head.Position, m.changed, nil
+}
+
+// Follow implements Log.
+func (m *Memory) Follow(ctx context.Context, room rotunda.RoomID, after Position, fn func(Entry) error) error {
+	for {
+		entries, _, more, err := m.after(room, after)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if after, err = after.Next(room, e); err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		}
+	}
+}
+
+// Watch implements Log.
+func (m *Memory) Watch(ctx context.Context, fn func(reset bool, heads []Head) error) error {
+	seen := map[rotunda.RoomID]Position{}
+	for reset := true; ; reset = false {
+		heads, more := m.heads(seen)
+		if reset || len(heads) > 0 {
+			if err := fn(reset, heads); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		}
+	}
+}
+
+// heads returns the heads that are not as in seen, by room, and brings seen up to date.
+func (m *Memory) heads(seen map[rotunda.RoomID]Position) ([]Head, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []Head
+	for _, room := range slices.Sorted(maps.Keys(m.rooms)) {
+		if h := m.rooms[room].head; seen[room] != h.Position {
+			seen[room] = h.Position
+			out = append(out, h)
+		}
+	}
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
+	return out, m.changed
+}
+
+// Ping implements Log.
+func (m *Memory) Ping(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
