@@ -1,0 +1,170 @@
+import type { Identity } from "./core/api.ts";
+import { Api } from "./core/api.ts";
+import type { Place } from "./core/place.ts";
+import { placeOf, withoutToken } from "./core/place.ts";
+import { Problem } from "./core/problem.ts";
+import { Route } from "./core/route.ts";
+import { Store } from "./core/store.ts";
+import { Identities } from "./room/identity.ts";
+import { text } from "./text/text.ts";
+
+/** How long a note stays on the screen. */
+const noteMs = 6_000;
+/** What comes in this long after each other is said together by the live region. */
+const announceMs = 700;
+/** Most sentences said together: a reader must not talk over the room for a minute. */
+const announceMax = 3;
+
+/** A note is a short text at the edge of the screen. */
+export interface Note {
+  id: number;
+  text: string;
+  trouble: boolean;
+}
+
+/** AppState is what belongs to the page and not to one room. */
+export interface AppState {
+  place: Place;
+  identity: Identity | undefined;
+  notes: readonly Note[];
+  announcement: string;
+  created: string | null; // a room this person opened just now, to be entered without another tap
+}
+
+/** App holds what every screen needs: who, where, which node, and a way to say something. */
+export class App {
+  readonly state: Store<AppState>;
+  readonly route = new Route(location.origin);
+  readonly api: Api;
+  /** A link asked for a microphone without filters; that holds for the whole visit. */
+  raw = false;
+  readonly #identities = new Identities();
+  #notes = 0;
+  #unsaid: string[] = [];
+  #saying: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    const place = placeOf(location.href);
+    this.state = new Store<AppState>({ place, identity: undefined, notes: [], announcement: "", created: null });
+    this.api = new Api({ base: () => this.route.base, token: () => this.state.value.identity?.token });
+    this.#arrive();
+    window.addEventListener("popstate", () => this.#arrive());
+  }
+
+  /** go shows another place without loading the page again, so that the tap that led there still counts. */
+  go(path: string, created: string | null = null): void {
+    history.pushState(null, "", path);
+    this.state.set({ created });
+    this.#arrive();
+    window.scrollTo(0, 0);
+  }
+
+  /** lastName is what the person was called the last time. */
+  get lastName(): string {
+    return this.#identities.name;
+  }
+
+  /** identify makes the person a guest of that name, unless there is an identity already. */
+  async identify(name: string): Promise<Identity> {
+    const { identity } = this.state.value;
+    if (identity) return identity;
+    const guest = await this.api.guest(name.trim());
+    this.#identities.keep(guest);
+    this.state.set({ identity: guest });
+    return guest;
+  }
+
+  /** forget drops the identity, so that the person is asked for a name again. */
+  forget(): void {
+    this.#identities.drop(this.state.value.place.room);
+    this.state.set({ identity: undefined });
+  }
+
+  /** renew replaces an identity that the node no longer takes by a new guest of the same name, and reports whether it could. */
+  async renew(): Promise<boolean> {
+    const name = this.state.value.identity?.name ?? this.lastName;
+    this.forget();
+    if (name === "") return false;
+    try {
+      await this.identify(name);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** attempt runs what a button asks for and shows why it failed. It answers whether it did not. */
+  async attempt(work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.trouble(error);
+      return false;
+    }
+  }
+
+  /** trouble shows an error in words. A refused identity is dropped: the screen then asks for a name. */
+  trouble(error: unknown): void {
+    if (error instanceof Problem && error.status === 401) {
+      this.forget();
+      this.note(text.trouble.name, true);
+      return;
+    }
+    this.note(explain(error), true);
+  }
+
+  /** note shows a short text for a while and says it. */
+  note(words: string, trouble = false): void {
+    const note = { id: ++this.#notes, text: words, trouble };
+    this.state.set({ notes: [...this.state.value.notes, note].slice(-3) });
+    setTimeout(() => this.dismiss(note.id), noteMs);
+    this.say(words);
+  }
+
+  dismiss(id: number): void {
+    this.state.set({ notes: this.state.value.notes.filter((note) => note.id !== id) });
+  }
+
+  /** say gives a sentence to the one polite live region. */
+  say(words: string): void {
+    this.#unsaid = [...this.#unsaid.filter((each) => each !== words), words].slice(-announceMax);
+    this.#saying ??= setTimeout(() => {
+      this.#saying = undefined;
+      this.state.set({ announcement: this.#unsaid.join(" ") });
+      this.#unsaid = [];
+    }, announceMs);
+  }
+
+  #arrive(): void {
+    const place = placeOf(location.href);
+    this.raw ||= place.raw;
+    if (place.token !== null) {
+      history.replaceState(null, "", withoutToken(location.href));
+      if (!this.#identities.accept(place.room, place.token)) this.note(text.trouble.unknown, true);
+    }
+    this.state.set({ place, identity: this.#identities.load(place.room) });
+  }
+}
+
+/** explain says in words why something failed. */
+function explain(error: unknown): string {
+  if (error instanceof Problem) return error.message;
+  if (error instanceof DOMException) {
+    switch (error.name) {
+      case "NotAllowedError":
+        return text.mic.denied;
+      case "SecurityError":
+        return text.mic.unsupported;
+      case "NotFoundError":
+      case "OverconstrainedError":
+        return text.mic.none;
+      case "NotReadableError":
+        return text.mic.busy;
+      case "TimeoutError":
+        return text.trouble.slow;
+    }
+  }
+  if (error instanceof TypeError) return text.trouble.network; // how fetch says that nobody answered
+  return text.trouble.unknown;
+}

@@ -1,0 +1,41 @@
+/** What an error body may say (RFC 9457). */
+interface ProblemBody {
+  type?: unknown;
+  title?: unknown;
+  detail?: unknown;
+}
+
+/** Problem is a refusal of the node, in its own words. */
+export class Problem extends Error {
+  readonly status: number;
+  /** The last part of `type`, for example "forbidden" of "urn:rotunda:problem:forbidden"; "" when there is none. */
+  readonly slug: string;
+
+  constructor(status: number, message: string, slug = "") {
+    super(message);
+    this.name = "Problem";
+    this.status = status;
+    this.slug = slug;
+  }
+
+  /** final reports whether asking again cannot help: the request itself was refused. */
+  get final(): boolean {
+    return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 425 && this.status !== 429;
+  }
+}
+
+/** Longest text of a problem that is shown. */
+const textMax = 300;
+
+/** readProblem makes the error of a response that is not 2xx. It never fails, whatever the body is. */
+export async function readProblem(response: Response): Promise<Problem> {
+  const fallback = `${response.status} ${response.statusText}`.trim();
+  try {
+    const body = (await response.json()) as ProblemBody | null;
+    const text = [body?.detail, body?.title].find((value) => typeof value === "string" && value !== "") as string | undefined;
+    const type = typeof body?.type === "string" ? body.type : "";
+    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1));
+  } catch {
+    return new Problem(response.status, fallback);
+  }
+}

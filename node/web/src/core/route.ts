@@ -1,0 +1,60 @@
+/** Failures in a row, on any line, after which the next node is tried. One may be a hiccup. */
+const failuresMax = 2;
+
+/**
+ * Route chooses the node to speak to. It starts on the node that served the page, learns the others while things are well
+ * (a dead node cannot be asked), and moves on when the current one keeps failing. It never moves back by itself: a listener
+ * who found a good node stays.
+ */
+export class Route {
+  #bases: string[];
+  #current = 0;
+  #failures = 0;
+
+  constructor(own: string) {
+    this.#bases = [own];
+  }
+
+  /** base is the origin of the node to use now, without a slash at its end. */
+  get base(): string {
+    return this.#bases[this.#current] ?? "";
+  }
+
+  /** others are the nodes that could be used instead, in the order they would be tried. */
+  get others(): string[] {
+    return [...this.#bases.slice(this.#current + 1), ...this.#bases.slice(0, this.#current)];
+  }
+
+  /** learn takes the nodes that a node named, best guess first. The current one stays current. */
+  learn(bases: readonly string[]): void {
+    const current = this.base;
+    const clean = bases.map(origin).filter((base) => base !== "" && base !== current);
+    this.#bases = [current, ...new Set(clean)];
+    this.#current = 0;
+  }
+
+  /** succeeded forgets the failures of base. */
+  succeeded(base: string): void {
+    if (base === this.base) this.#failures = 0;
+  }
+
+  /** failed notes a failure of base and reports whether the route moved to another node. Late news of an earlier one is ignored. */
+  failed(base: string): boolean {
+    if (base !== this.base) return false;
+    this.#failures++;
+    if (this.#failures < failuresMax || this.#bases.length < 2) return false;
+    this.#failures = 0;
+    this.#current = (this.#current + 1) % this.#bases.length;
+    return true;
+  }
+}
+
+/** origin is the scheme and host of an http(s) URL, or "" for anything else. */
+function origin(url: string): string {
+  try {
+    const parsed = new URL(url);
+    return parsed.protocol === "http:" || parsed.protocol === "https:" ? parsed.origin : "";
+  } catch {
+    return "";
+  }
+}

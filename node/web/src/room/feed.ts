@@ -1,0 +1,65 @@
+import type { Api } from "../core/api.ts";
+import { EventParser } from "../core/sse.ts";
+import type { Change, View } from "../core/view.ts";
+import { asView, follow } from "../core/view.ts";
+import type { Attempt } from "./keeper.ts";
+
+/** The node sends a comment every 15 seconds; after two that did not come the connection is dead, whatever TCP thinks. */
+const silenceMs = 35_000;
+
+/**
+ * feed makes the attempt that follows a room: a snapshot first, then every change. It resumes after the last change it saw,
+ * and starts over with a snapshot when one is missing.
+ */
+export function feed(options: { api: Api; room: string; show: (view: View, change: Change | null) => void }): Attempt {
+  let view: View | null = null;
+  let lastId = "";
+
+  const take = (type: string, data: string) => {
+    if (type === "snapshot") {
+      view = asView(JSON.parse(data));
+      options.show(view, null);
+      return;
+    }
+    if (!view) return; // nothing to change: the node resumed a view that this page no longer has
+    const change = JSON.parse(data) as Change;
+    if (typeof change.seq !== "number") return; // ephemeral: it carries no place in the log
+    const next = follow(view, change);
+    if (!next) {
+      lastId = "";
+      throw new Error("a change of the room is missing");
+    }
+    if (next === view) return;
+    view = next;
+    options.show(view, change);
+  };
+
+  return async (opened, signal) => {
+    const silence = new AbortController();
+    let watchdog = setTimeout(() => silence.abort(), silenceMs);
+    const end = () => silence.abort();
+    signal.addEventListener("abort", end, { once: true });
+    try {
+      const response = await options.api.events(options.room, view ? lastId : "", silence.signal);
+      const reader = response.body!.getReader();
+      const decoder = new TextDecoder();
+      const parser = new EventParser();
+      parser.lastId = lastId;
+      opened();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        clearTimeout(watchdog);
+        watchdog = setTimeout(() => silence.abort(), silenceMs);
+        for (const event of parser.push(decoder.decode(value, { stream: true }))) {
+          lastId = event.id;
+          take(event.type, event.data);
+        }
+      }
+    } finally {
+      clearTimeout(watchdog);
+      signal.removeEventListener("abort", end);
+      silence.abort();
+    }
+  };
+}

@@ -1,0 +1,120 @@
+import { backoff } from "../core/backoff.ts";
+import type { Line, LineEvent } from "../core/line.ts";
+import { advance, attempts, off } from "../core/line.ts";
+import { Problem } from "../core/problem.ts";
+import type { Route } from "../core/route.ts";
+
+/**
+ * Attempt runs one connection from its first byte to its end. It calls opened once it is of use, and returns or throws when
+ * it is lost; when signal aborts it cleans up and returns soon.
+ */
+export type Attempt = (opened: () => void, signal: AbortSignal) => Promise<void>;
+
+/**
+ * Keeper keeps one connection alive while it is wanted: it runs attempts, waits between them as line.ts decides, and tells
+ * the route which node failed. It is the one place with timers for reconnecting.
+ */
+export class Keeper {
+  #line: Line = off;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #alive = new Set<AbortController>(); // two while one connection replaces another
+  #newest: AbortController | undefined;
+
+  readonly #attempt: Attempt;
+  readonly #changed: (line: Line, error: unknown) => void;
+  readonly #route: Route;
+
+  constructor(options: { attempt: Attempt; changed: (line: Line, error: unknown) => void; route: Route }) {
+    this.#attempt = options.attempt;
+    this.#changed = options.changed;
+    this.#route = options.route;
+  }
+
+  get line(): Line {
+    return this.#line;
+  }
+
+  /** start wants the connection. Started already, it does nothing. */
+  start(): void {
+    if (this.#line.at !== "off" && this.#line.at !== "refused") return;
+    this.#step({ is: "wanted" });
+    void this.#run();
+  }
+
+  /** stop ends the connection and every attempt under way. */
+  stop(): void {
+    this.#end();
+    this.#step({ is: "unwanted" });
+  }
+
+  /** kick cuts a wait short: the network came back, or the route moved. */
+  kick(): void {
+    if (this.#line.at !== "waiting") return;
+    clearTimeout(this.#timer);
+    this.#step({ is: "due" });
+    void this.#run();
+  }
+
+  /** replace opens a second connection and drops the first when the second is up, so that nobody hears a gap. */
+  replace(): void {
+    if (this.#line.at === "up") void this.#run();
+    else if (this.#line.at === "connecting") this.#restart();
+    else this.kick();
+  }
+
+  #restart(): void {
+    this.#end();
+    void this.#run();
+  }
+
+  #end(): void {
+    clearTimeout(this.#timer);
+    for (const controller of this.#alive) controller.abort();
+    this.#alive.clear();
+  }
+
+  async #run(): Promise<void> {
+    const controller = new AbortController();
+    const base = this.#route.base;
+    this.#alive.add(controller);
+    this.#newest = controller;
+    let failure: unknown;
+    try {
+      await this.#attempt(() => this.#opened(controller, base), controller.signal);
+    } catch (error) {
+      failure = error;
+    }
+    this.#alive.delete(controller);
+    // An attempt that was told to end, or that has a successor under way, is nobody's loss.
+    if (controller.signal.aborted || this.#newest !== controller) return;
+    this.#end();
+    this.#lost(base, failure);
+  }
+
+  #opened(controller: AbortController, base: string): void {
+    if (controller.signal.aborted) return;
+    for (const other of this.#alive) {
+      if (other !== controller) other.abort();
+    }
+    this.#route.succeeded(base);
+    this.#step({ is: "opened" });
+  }
+
+  #lost(base: string, failure: unknown): void {
+    if (failure instanceof Problem && failure.final) {
+      this.#step({ is: "refused", status: failure.status }, failure);
+      return;
+    }
+    const moved = this.#route.failed(base);
+    const delay = moved ? 0 : backoff(attempts(this.#line) + 1, Math.random());
+    this.#step({ is: "lost", now: performance.now(), delay }, failure);
+    this.#timer = setTimeout(() => this.kick(), delay);
+  }
+
+  #step(event: LineEvent, error?: unknown): void {
+    const next = advance(this.#line, event);
+    if (next === this.#line) return;
+    this.#line = next;
+    this.#changed(next, error);
+  }
+}
