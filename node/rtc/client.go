@@ -62,6 +62,7 @@ const (
 // client is what Publisher and Player have in common: a peer connection and the HTTP resource that stands for it.
 type client struct {
 	cfg      ClientConfig
+	ownHTTP  bool // cfg.HTTP was made by us
 	pc       *webrtc.PeerConnection
 	resource string // URL of the session
 	node     string // URL of the endpoint that answered, after redirects
@@ -75,8 +76,9 @@ type client struct {
 
 // dial connects: prepare adds tracks to the peer connection before the offer is made. It returns when DTLS is up.
 func dial(ctx context.Context, cfg ClientConfig, prepare func(*webrtc.PeerConnection) error) (*client, error) {
-	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Timeout: 15 * time.Second}
+	ownHTTP := cfg.HTTP == nil
+	if ownHTTP { // with connections of its own, which end with the client
+		cfg.HTTP = &http.Client{Timeout: 15 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
 	plain := *cfg.HTTP // redirects are followed by hand: RFC 9725 §4.5 wants the token and the body sent again
 	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -84,7 +86,7 @@ func dial(ctx context.Context, cfg ClientConfig, prepare func(*webrtc.PeerConnec
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &client{cfg: cfg, connected: make(chan struct{}), done: make(chan struct{})}
+	c := &client{cfg: cfg, ownHTTP: ownHTTP, connected: make(chan struct{}), done: make(chan struct{})}
 	if err := c.connect(ctx, prepare); err != nil {
 		c.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -263,6 +265,9 @@ func (c *client) close(ctx context.Context) error {
 		}
 		if c.pc != nil {
 			err = errors.Join(err, c.pc.GracefulClose())
+		}
+		if c.ownHTTP {
+			c.cfg.HTTP.CloseIdleConnections()
 		}
 		c.lost()
 	})

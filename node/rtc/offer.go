@@ -194,37 +194,38 @@ func (r *offerReader) write(line string) {
 	r.out.WriteString("\r\n")
 }
 
-// finishAnswer turns pion's answer into ours: the candidates are those of the configuration, and Opus is asked for with
-// in-band FEC and DTX (RFC 7587 §6.1) whatever the offer said.
-func finishAnswer(answer string, addresses []netip.AddrPort) (string, error) {
+// finishAnswer turns pion's answer to an offer of so many audio tracks into ours: the candidates are those of the
+// configuration, and Opus is asked for with in-band FEC and DTX (RFC 7587 §6.1) whatever the offer said. An answer that
+// does not take all the tracks is an error that wraps ErrOffer.
+func finishAnswer(answer string, audio int, addresses []netip.AddrPort) (string, error) {
 	var out strings.Builder
-	offered := false
+	taken := 0
 	payload := "" // payload type of Opus in this section
 	for line := range strings.SplitSeq(strings.TrimRight(answer, "\r\n"), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		switch {
 		case strings.HasPrefix(line, "m="):
 			payload = ""
-		case strings.HasPrefix(line, "a=candidate:"):
-			if !offered {
-				offered = true
-				writeCandidates(&out, addresses)
-			}
+		case strings.HasPrefix(line, "a=candidate:"), line == "a=end-of-candidates", payload != "" && strings.HasPrefix(line, "a=fmtp:"+payload+" "):
 			continue
 		case strings.HasPrefix(line, "a=rtpmap:"):
-			if pt, format, _ := strings.Cut(strings.TrimPrefix(line, "a=rtpmap:"), " "); strings.HasPrefix(strings.ToLower(format), "opus/") {
-				payload = pt
-				fmt.Fprintf(&out, "%s\r\na=fmtp:%s %s\r\n", line, pt, opusFormat)
-				continue
+			pt, format, _ := strings.Cut(strings.TrimPrefix(line, "a=rtpmap:"), " ")
+			if payload != "" || !strings.HasPrefix(strings.ToLower(format), "opus/48000") {
+				break
 			}
-		case payload != "" && strings.HasPrefix(line, "a=fmtp:"+payload+" "):
+			payload = pt
+			taken++
+			fmt.Fprintf(&out, "%s\r\na=fmtp:%s %s\r\n", line, pt, opusFormat)
+			if taken == 1 { // in the first section that is not rejected: the one that the others are bundled with
+				writeCandidates(&out, addresses)
+			}
 			continue
 		}
 		out.WriteString(line)
 		out.WriteString("\r\n")
 	}
-	if !offered {
-		return "", errors.New("the answer has no candidate")
+	if taken != audio {
+		return "", fmt.Errorf("%w: Opus at 48 kHz is not offered on every audio track", ErrOffer)
 	}
 	return out.String(), nil
 }
@@ -235,4 +236,5 @@ func writeCandidates(out *strings.Builder, addresses []netip.AddrPort) {
 		priority := 126<<24 | (65535-i)<<8 | 255
 		fmt.Fprintf(out, "a=candidate:%d 1 udp %d %s %d typ host\r\n", i+1, priority, a.Addr().Unmap(), a.Port())
 	}
+	out.WriteString("a=end-of-candidates\r\n")
 }

@@ -154,10 +154,10 @@ func serverSettings(m *mux, system *stdnet.Net, logs pionLogs) webrtc.SettingEng
 	e.SetICEUDPMux(m)
 	e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	e.SetRemoteIPFilter(func(net.IP) bool { return false }) // a second lock: no signalled candidate is ever used
 	e.SetIncludeLoopbackCandidate(true)
 	e.SetICETimeouts(disconnectedAfter, failedAfter, keepaliveEvery)
 	e.DisableActiveTCP(true)
+	e.SetFireOnTrackBeforeFirstRTP(true) // else a first packet of a type that is not Opus leaves the session deaf
 	// Passive: the client starts, as it should of somebody who has just checked the path to us (RFC 9725 §4.2.1). The
 	// path being proven, its ClientHello needs no cookie, which saves a round trip.
 	_ = e.SetAnsweringDTLSRole(webrtc.DTLSRoleServer) // fails for other roles only

@@ -122,7 +122,7 @@ func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts,
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	return finishAnswer(n.pc.LocalDescription().SDP, n.server.addresses)
+	return finishAnswer(n.pc.LocalDescription().SDP, facts.audio, n.server.addresses)
 }
 
 // newPeerConnection makes a peer connection that knows Opus, reports (RFC 3550 §6.4) and nothing else.

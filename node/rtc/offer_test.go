@@ -1,0 +1,170 @@
+package rtc
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pion/sdp/v3"
+)
+
+const head = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+
+// chromium is what Chromium 156 offers to publish a microphone, shortened to one spare codec.
+const chromium = head +
+	"a=group:BUNDLE 0\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS x\r\n" +
+	"m=audio 50112 UDP/TLS/RTP/SAVPF 111 63\r\nc=IN IP4 192.0.2.9\r\na=rtcp:9 IN IP4 0.0.0.0\r\n" +
+	"a=candidate:1 1 udp 2113937151 f1.local 50112 typ host generation 0 network-cost 999\r\n" +
+	"a=ice-ufrag:Xo3f\r\na=ice-pwd:0Zs3m2rhcPcJjWqGkP9mLbWk\r\na=ice-options:trickle\r\n" +
+	"a=fingerprint:sha-256 D4:30:86:F4:3B:46:E9:C5:F5:60:56:74:D4:58:BD:24:85:A1:7F:B5:06:2C:12:6A:88:07:12:E4:44:B1:DB:E9\r\n" +
+	"a=setup:actpass\r\na=mid:0\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n" +
+	"a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=sendrecv\r\na=msid:x y\r\na=rtcp-mux\r\na=rtcp-rsize\r\n" +
+	"a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n" +
+	"a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=ssrc:7 cname:c\r\na=ssrc:7 msid:x y\r\na=ssrc:8 cname:c\r\n"
+
+func audio(lines ...string) string {
+	return "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" + strings.Join(append(lines, ""), "\r\n")
+}
+
+func TestCanonicalOffer(t *testing.T) {
+	for _, c := range []struct {
+		name, offer, why string
+		kind             kind
+		audio            int
+	}{
+		{name: "publish", kind: publish, offer: head + audio("a=sendonly"), audio: 1},
+		{name: "publish both ways", kind: publish, offer: head + audio("a=sendrecv"), audio: 1},
+		{name: "no direction is both ways", kind: publish, offer: head + audio(), audio: 1},
+		{name: "direction of the session", kind: publish, offer: head + "a=sendonly\r\n" + audio(), audio: 1},
+		{name: "with video, as OBS", kind: publish, offer: head + audio("a=sendonly") + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=sendonly\r\n", audio: 1},
+		{name: "play", kind: play, offer: head + audio("a=recvonly"), audio: 1},
+		{name: "play four", kind: play, offer: head + strings.Repeat(audio("a=recvonly"), 4), audio: 4},
+		{name: "bare line feeds", kind: play, offer: strings.ReplaceAll(head+audio("a=recvonly"), "\r", ""), audio: 1},
+
+		{name: "empty", why: "no audio"},
+		{name: "only video", offer: head + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", why: "no audio"},
+		{name: "data channel", offer: head + audio() + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n", why: `media of kind "application"`},
+		{name: "publish the wrong way", kind: publish, offer: head + audio("a=recvonly"), why: "audio is recvonly, want sendonly"},
+		{name: "play the wrong way", kind: play, offer: head + audio("a=sendonly"), why: "audio is sendonly, want recvonly"},
+		{name: "inactive", kind: play, offer: head + audio("a=inactive"), why: "audio is inactive"},
+		{name: "publish two", kind: publish, offer: head + audio() + audio(), why: "exactly one audio track"},
+		{name: "play five", kind: play, offer: head + strings.Repeat(audio("a=recvonly"), 5), why: "more than 4 audio tracks"},
+		{name: "many m-lines", kind: play, offer: head + audio("a=recvonly") + strings.Repeat("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", 8), why: "more than 8 media"},
+		{name: "lite peer", offer: head + "a=ice-lite\r\n" + audio(), why: "ICE-lite"},
+		{name: "passive peer", offer: head + audio("a=setup:passive"), why: "passive"},
+		{name: "too long", offer: head + audio() + strings.Repeat("a=x:y\r\n", OfferMax/7), why: "longer than 32768 bytes"},
+		{name: "too many lines", offer: head + audio() + strings.Repeat("\n", linesMax) + "a=x\r\n", why: "more than 1500 lines"},
+		{name: "stray carriage return", offer: head + audio("a=x\ra=candidate:1 1 udp 1 192.0.2.1 9 typ host"), why: "carriage return"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, facts, err := canonicalOffer(c.kind, c.offer)
+			switch {
+			case c.why == "" && err != nil:
+				t.Fatal(err)
+			case c.why != "" && (!errors.Is(err, ErrOffer) || !strings.Contains(err.Error(), c.why)):
+				t.Fatalf("error %v, want ErrOffer with %q", err, c.why)
+			case c.why != "":
+				return
+			}
+			if facts.audio != c.audio {
+				t.Errorf("%d audio tracks, want %d", facts.audio, c.audio)
+			}
+			want := []string{"sendonly", "recvonly"}[c.kind]
+			if n := strings.Count(got, "a="+want); n < c.audio || strings.Contains(got, "sendrecv") {
+				t.Errorf("directions are not %s:\n%s", want, got)
+			}
+			if again, _, err := canonicalOffer(c.kind, got); err != nil || again != got {
+				t.Errorf("not a fixed point: %v\n%s", err, cmp.Diff(got, again))
+			}
+		})
+	}
+}
+
+func TestCanonicalOfferLeavesOut(t *testing.T) {
+	got, _, err := canonicalOffer(publish, chromium+"a=rid:h send\r\na=simulcast:send h\r\na=remote-candidates:1 192.0.2.1 9\r\na=ssrc-group:FID 7 8\r\na=end-of-candidates\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{"candidate", "a=rid", "simulcast", "ssrc-group", "ssrc:8", "sendrecv"} {
+		if strings.Contains(got, gone) {
+			t.Errorf("%q is still there", gone)
+		}
+	}
+	for _, kept := range []string{"a=ssrc:7 cname:c\r\n", "a=ssrc:7 msid:x y\r\n", "a=extmap:1 " + audioLevelURI, "a=setup:actpass", "a=mid:0", "a=sendonly"} {
+		if !strings.Contains(got, kept) {
+			t.Errorf("%q is missing", kept)
+		}
+	}
+}
+
+func TestFinishAnswer(t *testing.T) {
+	answer := head + "a=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\na=fmtp:109 stereo=1\r\na=fmtp:110 x\r\n" +
+		"a=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\na=candidate:1 2 udp 1 10.0.0.1 5 typ host\r\na=end-of-candidates\r\n" +
+		"m=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\na=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\n"
+	got, err := finishAnswer(answer, 2, []netip.AddrPort{netip.MustParseAddrPort("203.0.113.5:8081"), netip.MustParseAddrPort("[2001:db8::5]:8082")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := head + "a=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\na=fmtp:109 minptime=10;useinbandfec=1;usedtx=1\r\n" +
+		"a=candidate:1 1 udp 2130706431 203.0.113.5 8081 typ host\r\na=candidate:2 1 udp 2130706175 2001:db8::5 8082 typ host\r\na=end-of-candidates\r\na=fmtp:110 x\r\n" +
+		"m=audio 9 UDP/TLS/RTP/SAVPF 109\r\na=rtpmap:109 opus/48000/2\r\na=fmtp:109 minptime=10;useinbandfec=1;usedtx=1\r\n"
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if _, err := finishAnswer(answer, 3, nil); !errors.Is(err, ErrOffer) {
+		t.Errorf("a track was not taken: error %v, want ErrOffer", err)
+	}
+}
+
+// FuzzOffer: whatever is offered, the real server answers or refuses, and never learns of a remote candidate.
+func FuzzOffer(f *testing.F) {
+	f.Add(true, chromium)
+	f.Add(false, strings.ReplaceAll(chromium, "a=sendrecv", "a=recvonly"))
+	f.Add(false, strings.Replace(chromium, "a=sendrecv", "a=recvonly", 1)+audio("a=recvonly", "a=mid:1"))
+	f.Add(true, chromium+"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=rtpmap:96 VP8/90000\r\na=sendonly\r\n")
+	f.Add(true, head+"a=crypto:1\r\n"+audio("a=mid:", "a=rtpmap:111 opus", "a=extmap:99999 "+audioLevelURI, "a=fingerprint:x", "a=ice-ufrag:\x00"))
+	s, _ := loopback(f, nil)
+	f.Fuzz(func(t *testing.T, publishing bool, offer string) {
+		k := play
+		if publishing {
+			k = publish
+		}
+		if canonical, _, err := canonicalOffer(k, offer); err == nil {
+			var parsed sdp.SessionDescription
+			if parsed.UnmarshalString(canonical) == nil {
+				for _, m := range parsed.MediaDescriptions {
+					for _, a := range m.Attributes {
+						if a.IsICECandidate() {
+							t.Fatalf("a candidate came through: %q", a.Value)
+						}
+					}
+				}
+			}
+		}
+		var session *Session
+		var answer string
+		var err error
+		if k == publish {
+			session, answer, err = s.Publish(t.Context(), offer, nil)
+		} else {
+			session, answer, err = s.Play(t.Context(), offer)
+		}
+		if err != nil {
+			if !errors.Is(err, ErrOffer) {
+				t.Fatalf("%v does not wrap ErrOffer", err)
+			}
+			return
+		}
+		session.Close()
+		<-session.Done()
+		var parsed sdp.SessionDescription
+		if err := parsed.UnmarshalString(answer); err != nil {
+			t.Fatalf("the answer does not parse: %v\n%s", err, answer)
+		}
+		if !strings.Contains(answer, "a=setup:passive") || !strings.Contains(answer, "a=ice-lite") {
+			t.Fatalf("not a passive, lite answer:\n%s", answer)
+		}
+	})
+}
