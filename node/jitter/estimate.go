@@ -22,6 +22,11 @@ const (
 	beyond     = .01  // share of packets that may come later than the target allows
 	forgetMax  = .997 // weight of the past: a half-life of 231 packets, 4.6 s of speech
 	windowHalf = 2 * time.Second
+	// burstGap: packets that come closer together than this, each less late than the one before, were held up by one and the
+	// same event, and the first of them stands for all. Else a single stall would raise the target for seconds.
+	burstGap   = 10 * time.Millisecond
+	lossWeight = .01             // of one packet in the measured loss: a memory of 2 s
+	lossMin    = .02             // loss from which waiting for in-band error correction pays
 	strangeMin = 2 * time.Second // a transit this far from the last ones belongs to another clock
 )
 
@@ -37,7 +42,11 @@ type estimate struct {
 	current half
 	before  half
 	share   [buckets]float64 // of packets by how much their transit exceeded the quickest
-	seen    float64          // packets learnt from, until the forgetting is at its maximum
+	seen    float64          // packets learnt from
+	last    time.Time        // arrival of the packet before
+	excess  time.Duration    // its excess
+	loss    float64          // share of packets that are missing when the one after them comes
+	lossy   bool             // wait for in-band error correction
 	target  time.Duration
 }
 
@@ -78,9 +87,24 @@ func (e *estimate) arrived(now time.Time, ts uint32) bool {
 	}
 	e.current.min = min(e.current.min, transit)
 	q, _ := e.quickest(now)
-	e.learn(transit - q)
+	excess := transit - q
+	if rush := now.Sub(e.last) < burstGap && excess < e.excess; !rush {
+		e.learn(excess)
+	}
+	e.last, e.excess = now, excess
 	return true
 }
+
+// missed learns whether packets are missing right before one that came.
+func (e *estimate) missed(any bool) {
+	e.loss *= 1 - lossWeight
+	if any {
+		e.loss += lossWeight
+	}
+}
+
+// overtaken takes back what missed learnt: a packet was not lost but slow.
+func (e *estimate) overtaken() { e.loss = max(0, e.loss-lossWeight) }
 
 // quickest is the least transit of the last two to four seconds.
 func (e *estimate) quickest(now time.Time) (time.Duration, bool) {
@@ -109,6 +133,10 @@ func (e *estimate) learn(excess time.Duration) {
 		}
 	}
 	e.target = TargetMin + time.Duration(i)*bucketWidth
+	e.lossy = e.loss > lossHigh || e.lossy && e.loss > lossLow
+	if e.lossy { // a copy of what was lost comes with the packet after it: wait for that one
+		e.target = min(e.target+rotunda.FrameDuration, TargetMax)
+	}
 }
 
 // due is when the audio of timestamp ts is to be played.

@@ -162,7 +162,12 @@ func (b *Buffer) Push(now time.Time, f *rotunda.Frame) Drop {
 	s.ticks, s.empty = info.Ticks(), info.Empty
 	s.n = copy(s.data[:], f.Payload)
 	b.held++
-	b.newest = max(b.newest, f.Seq)
+	if f.Seq > b.newest {
+		b.est.missed(f.Seq != b.newest+1)
+		b.newest = f.Seq
+	} else if f.Seq < b.newest {
+		b.est.overtaken()
+	}
 	return None
 }
 

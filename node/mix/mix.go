@@ -34,19 +34,30 @@ type Encoder interface {
 // for long have none.
 type Codecs struct {
 	NewDecoder func() (Decoder, error)
-	NewEncoder func() (Encoder, error)
+	NewEncoder func(Options) (Encoder, error)
 }
 
-// Options are the mixer's settings; the zero value is the default. The bitrate and error correction are the encoder's, whose default is
-// 32 kbit/s and correction for 10 % loss.
+// Options are the mixer's settings; the zero value is the default.
 type Options struct {
-	Threshold uint8         // level in -dBov up to which a speaker is heard; 0 means 55
-	Hangover  time.Duration // how long a voice counts as going on after it fell below the threshold; 0 means 400 ms
-	Refresh   time.Duration // from one frame to the next while all are silent; 0 means 400 ms, as Opus' DTX
-	Release   time.Duration // silence after which a codec's memory is given back; 0 means 30 s
+	Bitrate     int           // of the program, bit/s; 0 means 32,000
+	LossPercent int           // loss that its in-band error correction is sized for; 0 means 10, negative: no error correction
+	Complexity  int           // how hard the encoder tries, 1 to 10; 0 means 3
+	Threshold   uint8         // level in -dBov up to which a speaker is heard; 0 means 55
+	Hangover    time.Duration // how long a voice counts as going on after it fell below the threshold; 0 means 400 ms
+	Refresh     time.Duration // from one frame to the next while all are silent; 0 means 400 ms, as Opus' DTX
+	Release     time.Duration // silence after which a codec's memory is given back; 0 means 30 s
 }
 
 func (o Options) filled() Options {
+	if o.Bitrate == 0 {
+		o.Bitrate = 32000
+	}
+	if o.LossPercent == 0 {
+		o.LossPercent = 10
+	}
+	if o.Complexity == 0 {
+		o.Complexity = 3
+	}
 	if o.Threshold == 0 {
 		o.Threshold = 55
 	}
@@ -108,6 +119,7 @@ type Mixer struct {
 	enc     Encoder
 	limit   limiter
 	sum     [window]float32
+	piece   [window]float32 // one speaker's share of it
 	scratch [scratchSize]float32
 	packet  [rotunda.PayloadMax]byte
 	stats   Stats
@@ -287,9 +299,10 @@ func (m *Mixer) advance(now time.Time) bool {
 func (m *Mixer) mixSpeakers() (active bool) {
 	for _, s := range m.speakers {
 		m.fill(s)
-		x, any := s.take()
-		if any {
-			s.hear(m.clock, x, m.opt)
+		talks := s.take(&m.piece)
+		s.loud = max(0, s.loud-loudFall)
+		if talks {
+			s.hear(m.clock, m.piece[:], m.opt)
 		}
 		s.active = !s.voice.IsZero() && m.clock.Sub(s.voice) < m.opt.Hangover
 		active = active || s.active
@@ -297,8 +310,8 @@ func (m *Mixer) mixSpeakers() (active bool) {
 		if s.active {
 			to, over = 1, limitBlock
 		}
-		if any && (to > 0 || s.gain > 0) {
-			addRamp(m.sum[:], x, s.gain, to, over)
+		if talks && (to > 0 || s.gain > 0) {
+			addRamp(m.sum[:], m.piece[:], s.gain, to, over)
 		}
 		s.gain = to
 		if s.dec != nil && m.clock.Sub(s.used) > m.opt.Release {
@@ -316,6 +329,7 @@ func (m *Mixer) quiet(now time.Time) (f rotunda.Frame, ok bool) {
 	if !m.sent.IsZero() && m.clock.Sub(m.sent) < m.opt.Refresh-early {
 		return f, false
 	}
+	m.limit.gain = 1 // nobody hears it come back
 	n := copy(m.packet[:], stillness[:])
 	if m.enc != nil {
 		var err error
@@ -334,7 +348,7 @@ func (m *Mixer) encoder() bool {
 	if m.enc != nil {
 		return true
 	}
-	enc, err := m.codecs.NewEncoder()
+	enc, err := m.codecs.NewEncoder(m.opt)
 	if err != nil {
 		m.stats.EncodeFailed++
 		return false

@@ -16,6 +16,8 @@ const (
 	skipLevel = 70
 	// fadeTicks is over how much audio is faded out where it ends in silence: 2.5 ms.
 	fadeTicks = 120
+	// far is how many samples from its time a voice is brought back twice as fast: 60 ms.
+	far = 3 * window
 	// loudFall is by how many dB a speaker's remembered loudness falls in one frame.
 	loudFall = .4
 	// popsMax bounds the pieces that one window is made of; pieces are at least 2.5 ms.
@@ -29,8 +31,10 @@ type speaker struct {
 	dec  Decoder   // nil until needed, and again after a long silence
 	used time.Time // window in which it decoded last
 
-	fifo [window + longest + lagMax + window]float32 // decoded and not yet mixed
-	n    int                                         // samples in it
+	adjusted time.Time // window in which its delay was corrected last
+
+	fifo [window + longest + lagMax]float32 // decoded and not yet mixed
+	n    int                                // samples in it
 
 	primer  [rotunda.PayloadMax]byte // the last packet that was not decoded: the decoder's run-up
 	primerN int
@@ -66,7 +70,7 @@ func (m *Mixer) fill(s *speaker) {
 		}
 		x := m.decode(s, it)
 		if it.Kind == jitter.Play {
-			x = m.adjust(x, it.Adjust)
+			x = m.adjust(s, x, it.Adjust)
 		}
 		s.n += copy(s.fifo[s.n:], x)
 	}
@@ -128,14 +132,24 @@ func (m *Mixer) decode(s *speaker, it jitter.Item) []float32 {
 	return m.scratch[:n]
 }
 
-// adjust shortens or stretches a decoded packet by up to the given number of samples.
-func (m *Mixer) adjust(x []float32, by int) []float32 {
+// adjust shortens or stretches a decoded packet by up to the given number of samples. In a voice it does so seldom enough
+// that speech gets faster or slower by a sixth or so, twice that when it is far from its time.
+func (m *Mixer) adjust(s *speaker, x []float32, by int) []float32 {
+	rest := 3 * rotunda.FrameDuration
+	if by > far || by < -far {
+		rest = 2 * rotunda.FrameDuration
+	}
+	if by == 0 || m.clock.Sub(s.adjusted) < rest && pcm.Power(x) > faint {
+		return x
+	}
 	before := len(x)
-	switch {
-	case by > 0:
+	if by > 0 {
 		x = shorten(x, by)
-	case by < 0:
+	} else {
 		x = stretch(x, -by)
+	}
+	if len(x) != before {
+		s.adjusted = m.clock
 	}
 	m.count(before - len(x))
 	return x
@@ -168,23 +182,20 @@ func (s *speaker) fadeOut() {
 	s.silence(window - s.n)
 }
 
-// take removes one window from the fifo; any is false when the speaker has nothing to say. The window is valid until the
-// next fill.
-func (s *speaker) take() (x []float32, any bool) {
+// take moves one window from the fifo to x; it reports false when the speaker has nothing to say.
+func (s *speaker) take(x *[window]float32) bool {
 	if s.n == 0 {
-		return nil, false
+		return false
 	}
-	var w [window]float32
-	copy(w[:], s.fifo[:window])
+	copy(x[:], s.fifo[:window])
 	s.n = copy(s.fifo[:], s.fifo[window:max(s.n, window)])
-	copy(s.fifo[len(s.fifo)-window:], w[:])
-	return s.fifo[len(s.fifo)-window:], true
+	return true
 }
 
 // hear judges a window: is it a voice, and how loud.
 func (s *speaker) hear(now time.Time, x []float32, o Options) {
 	level := pcm.Level(x)
-	s.loud = max(s.loud-loudFall, float64(pcm.Silence-level))
+	s.loud = max(s.loud, float64(pcm.Silence-level))
 	if level <= o.Threshold {
 		s.voice = now
 	}
