@@ -26,7 +26,8 @@ const (
 	// same event, and the first of them stands for all. Else a single stall would raise the target for seconds.
 	burstGap   = 10 * time.Millisecond
 	lossWeight = .01             // of one packet in the measured loss: a memory of 2 s
-	lossMin    = .02             // loss from which waiting for in-band error correction pays
+	lossHigh   = .015            // loss from which waiting for in-band error correction pays
+	lossLow    = .005            // loss below which it no longer does
 	strangeMin = 2 * time.Second // a transit this far from the last ones belongs to another clock
 )
 
