@@ -90,24 +90,20 @@ func (c Claims) valid() error {
 	if c.Role != rotunda.NoRole && c.Role.Rank() == 0 {
 		return fmt.Errorf("role %.20q", string(c.Role))
 	}
-	return validName(c.Name)
+	return ValidName(c.Name)
 }
 
-// validName refuses what could pass for somebody else's name or break a line: control and format characters (bidi
-// overrides and zero-width ones among them) and line separators.
-func validName(name string) error {
+// ValidName refuses what could pass for somebody else's name or break a line: control characters, separators of lines, and
+// the format characters that hide or reverse what stands around them (UAX #9 §2). Joiners stay: emoji and whole scripts
+// need them.
+func ValidName(name string) error {
 	if !utf8.ValidString(name) || utf8.RuneCountInString(name) > NameMax {
 		return fmt.Errorf("name is not text of at most %d characters", NameMax)
 	}
 	for _, r := range name {
-		if r == zeroWidthJoiner {
-			continue // family emoji, Indic scripts
-		}
-		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) {
+		if joiner := r == '\u200c' || r == '\u200d'; !joiner && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) {
 			return fmt.Errorf("name holds the character %U", r)
 		}
 	}
 	return nil
 }
-
-const zeroWidthJoiner = '\u200d'

@@ -105,6 +105,7 @@ func TestGoodTokens(t *testing.T) {
 		"fraction of a second":     with("exp", at(time.Minute)+".25"),
 		"other claims of others":   with("org", `{"team":["a","b"]}`),
 		"family emoji in the name": with("name", `"Ada 👩‍👧"`),
+		"Persian joiner in a name": with("name", `"علی‌رضا"`),
 	} {
 		if c, err := k.Check(now, raw); err != nil || c.User != "g_ada" {
 			t.Errorf("%s: Check = %+v, %v", what, c, err)

@@ -1,0 +1,155 @@
+// Package api is the rooms' HTTP side, everything under /v1 but the media sessions: it authenticates, decodes, has the
+// command carried out by control, and maps the error. It decides nothing about rooms itself.
+//
+// What holds for every call: bodies are JSON of at most 64 KiB without unknown or repeated members; whatever changes
+// something needs a bearer token and is counted against a rate; errors are RFC 9457 problems out of one table
+// (problem.go); a room that does not exist, a malformed id and a wrong one get the same answer. Reading needs no token: a
+// room's id is its secret.
+//
+// The event feed (stream.go) sends a snapshot and then each change as an RFC 7396 merge patch, with the log's sequence
+// number as its id. A reader is never waited for longer than two seconds.
+//
+// New starts no goroutine. An API may be used concurrently.
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rotunda"
+	"rotunda/control"
+	"rotunda/control/room"
+	"rotunda/control/token"
+	"rotunda/metrics"
+)
+
+// Mesh is who this node knows of.
+type Mesh interface {
+	Members() []rotunda.Member
+}
+
+// Config is what an API needs. Control, Mesh, Keyring and Self are required.
+type Config struct {
+	Control *control.Control
+	Mesh    Mesh
+	Keyring *token.Keyring // whose tokens are believed
+	Signer  *token.Signer  // mints guests' tokens; nil: no guests
+	Self    rotunda.Member // this node; its newest coordinate is taken from Mesh
+
+	GuestLife time.Duration // how long a guest's token is good; 0: 12 h
+	Limits    Limits
+	// Address says where a request comes from, for the limits; nil: the other end of the connection. Behind a proxy it has
+	// to be what the proxy says.
+	Address func(*http.Request) netip.Addr
+
+	Now     func() time.Time // nil: time.Now
+	Rand    io.Reader        // source of guests' ids; nil: crypto/rand. Has to be safe for concurrent use
+	Metrics *metrics.Set     // nil: counts nothing
+	Logger  *slog.Logger     // nil: discards
+}
+
+// API is the HTTP side of one node.
+type API struct {
+	cfg     Config
+	limits  limiters
+	answers *answers
+	feeds   *feeds
+	seats   *seats
+	huma    huma.API
+	mux     *http.ServeMux
+	openapi []byte // the document, encoded
+}
+
+// New checks the configuration, reporting every problem at once, and makes an API.
+func New(cfg Config) (*API, error) {
+	var errs []error
+	if cfg.Control == nil || cfg.Mesh == nil || cfg.Keyring == nil {
+		errs = append(errs, errors.New("config: Control, Mesh and Keyring are required"))
+	}
+	if err := cfg.Self.ID.Valid(); err != nil {
+		errs = append(errs, fmt.Errorf("config: Self: %w", err))
+	}
+	if cfg.GuestLife < 0 {
+		errs = append(errs, errors.New("config: GuestLife is negative"))
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	if err := errors.Join(append(errs, cfg.Limits.validate())...); err != nil {
+		return nil, err
+	}
+	if cfg.GuestLife == 0 {
+		cfg.GuestLife = 12 * time.Hour
+	}
+	if cfg.Address == nil {
+		cfg.Address = remoteAddress
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.Discard()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &API{
+		cfg:     cfg,
+		limits:  newLimiters(cfg.Limits),
+		answers: newAnswers(),
+		feeds:   &feeds{byRoom: map[rotunda.RoomID]*feed{}},
+		seats: &seats{
+			perAddress: cfg.Limits.Streams, total: cfg.Limits.StreamsTotal, byName: map[string]int{}, open: map[*seat]struct{}{},
+		},
+		mux: http.NewServeMux(),
+	}
+	return a, a.routes()
+}
+
+// CloseStreams ends all event streams and lets no new one begin, so that the server can shut down: readers resume on another
+// node. Hand it to http.Server.RegisterOnShutdown.
+func (a *API) CloseStreams() { a.seats.close() }
+
+// Authenticate returns what the request's bearer token says (RFC 6750 §2.1). Errors wrap ErrNoToken, token.ErrInvalid or
+// token.ErrExpired.
+func (a *API) Authenticate(r *http.Request) (token.Claims, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) == 0 {
+		return token.Claims{}, ErrNoToken
+	}
+	scheme, raw, ok := strings.Cut(values[0], " ")
+	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
+		return token.Claims{}, ErrNoToken
+	}
+	return a.cfg.Keyring.Check(a.cfg.Now(), raw)
+}
+
+// Actor is the person of a token, as one who acts in room. The error wraps token.ErrWrongRoom.
+func Actor(c token.Claims, id rotunda.RoomID) (room.Actor, error) {
+	if err := c.For(id); err != nil {
+		return room.Actor{}, err
+	}
+	return room.Actor{User: c.User, Name: c.Name, Role: c.Role, Grant: c.Room != "" && c.Role.OnStage()}, nil
+}
+
+type claimsKey struct{}
+
+// claimsOf returns the token's claims of a request that was authenticated.
+func claimsOf(ctx context.Context) token.Claims {
+	c, ok := ctx.Value(claimsKey{}).(token.Claims)
+	if !ok {
+		panic("api: a call that needs a token was registered without asking for one")
+	}
+	return c
+}

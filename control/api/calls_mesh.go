@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"encoding/base32"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rotunda"
+	"rotunda/control/token"
+)
+
+type (
+	guestBody struct {
+		Name string `json:"name" minLength:"1" maxLength:"256" example:"Ada" doc:"What others see: 1 to 64 characters, none of them invisible."`
+	}
+	guestCall struct {
+		Body guestBody
+	}
+	guestAnswerBody struct {
+		User    rotunda.UserID `json:"user" example:"g_7h2k9m4p" doc:"The new user id."`
+		Name    string         `json:"name" example:"Ada" doc:"What others see."`
+		Token   string         `json:"token" example:"eyJhbGciOiJFZERTQSIs…" doc:"The bearer token. Whoever has it is this person."`
+		Expires time.Time      `json:"expires" example:"2026-11-24T00:00:00Z" doc:"Until when the token is good."`
+	}
+	guestAnswer struct {
+		Body guestAnswerBody
+	}
+	edgesCall struct {
+		Room string `query:"room" example:"k3v9q7m2x4ab" doc:"The room that is to be heard."`
+	}
+	edgeEntry struct {
+		Node      rotunda.NodeID `json:"node" example:"eu-west-1" doc:"The node's id."`
+		Region    rotunda.Region `json:"region" example:"eu-west" doc:"Where it stands."`
+		URL       string         `json:"url" format:"uri" example:"https://eu-west-1.example.org" doc:"Its base URL: /v1/ping, /v1/rooms/{room}/whep and all else are below it."`
+		Listeners uint32         `json:"listeners" example:"120" doc:"How many sessions it has, as far as is known here."`
+	}
+	edgesBody struct {
+		Edges []edgeEntry `json:"edges" nullable:"false" doc:"Nodes to try, the best guess first."`
+	}
+	edgesAnswer struct {
+		Body edgesBody
+	}
+	pingAnswer struct {
+		Timing string `header:"Timing-Allow-Origin" example:"*" doc:"Lets a page of any origin read the timing."`
+	}
+)
+
+func (a *API) registerMesh() {
+	register(a, operation{
+		id: "createGuest", method: http.MethodPost, path: "/v1/guests", tag: "People", summary: "Become a guest",
+		about: "A new identity and its token, where the operator allows guests.", status: http.StatusCreated, once: true,
+		rate: a.limits.guests, errors: []int{http.StatusForbidden},
+	}, a.createGuest)
+	const tag = "Mesh"
+	register(a, operation{
+		id: "listEdges", method: http.MethodGet, path: "/v1/edges", tag: tag, summary: "List nodes to try",
+		about: "Best guess first: this node's region, then by distance, then by load. A client times /v1/ping on the first few and takes " +
+			"the fastest.",
+		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
+	}, a.listEdges)
+	register(a, operation{
+		id: "ping", method: http.MethodGet, path: "/v1/ping", tag: tag, summary: "Answer at once", about: "For clients to time.",
+		status: http.StatusNoContent,
+	}, func(context.Context, *struct{}) (*pingAnswer, error) { return &pingAnswer{Timing: "*"}, nil })
+	register(a, operation{
+		id: "getOpenAPI", method: http.MethodGet, path: "/v1/openapi.json", tag: tag, summary: "Get this description",
+		about: "OpenAPI 3.1.",
+	}, a.getOpenAPI)
+}
+
+func (a *API) createGuest(_ context.Context, in *guestCall) (*guestAnswer, error) {
+	if a.cfg.Signer == nil {
+		return nil, errGuests
+	}
+	var random [32]byte
+	if _, err := io.ReadFull(a.cfg.Rand, random[:]); err != nil {
+		return nil, fmt.Errorf("randomness: %w", err)
+	}
+	letters := base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+	now := a.cfg.Now()
+	c := token.Claims{
+		User: rotunda.UserID("g_" + letters.EncodeToString(random[:16])), Name: strings.TrimSpace(in.Body.Name),
+		Issued: now, Expires: now.Add(a.cfg.GuestLife).UTC().Truncate(time.Second), ID: letters.EncodeToString(random[16:]),
+	}
+	if err := token.ValidName(c.Name); err != nil || c.Name == "" {
+		p := byStatus[http.StatusUnprocessableEntity].problem(http.StatusUnprocessableEntity)
+		p.Detail = "body.name: 1 to 64 characters, none of them invisible"
+		p.Errors = []fieldProblem{{Location: "body.name", Message: "1 to 64 characters, none of them invisible"}}
+		return nil, p
+	}
+	raw, err := a.cfg.Signer.Mint(c)
+	if err != nil {
+		return nil, err
+	}
+	return &guestAnswer{Body: guestAnswerBody{User: c.User, Name: c.Name, Token: raw, Expires: c.Expires}}, nil
+}
+
+func (a *API) listEdges(ctx context.Context, in *edgesCall) (*edgesAnswer, error) {
+	if in.Room != "" {
+		if _, err := a.cfg.Control.Get(ctx, rotunda.RoomID(in.Room)); err != nil {
+			return nil, err
+		}
+	}
+	members, self := a.cfg.Mesh.Members(), a.cfg.Self
+	for _, m := range members {
+		if m.ID == self.ID {
+			self = m
+		}
+	}
+	out := &edgesAnswer{Body: edgesBody{Edges: []edgeEntry{}}}
+	for _, m := range rankEdges(self, members) {
+		out.Body.Edges = append(out.Body.Edges, edgeEntry{Node: m.ID, Region: m.Region, URL: m.Addresses.HTTP, Listeners: m.Load.Listeners})
+	}
+	return out, nil
+}
+
+func (a *API) getOpenAPI(context.Context, *struct{}) (*huma.StreamResponse, error) {
+	return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		ctx.SetHeader("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
+		ctx.SetHeader("Cache-Control", "max-age=300")
+		_, _ = ctx.BodyWriter().Write(a.openapi) // the client is gone, or gets it
+	}}, nil
+}

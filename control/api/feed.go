@@ -1,0 +1,151 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"rotunda"
+	"rotunda/control"
+	"rotunda/control/room"
+)
+
+// sharedMax is how many encoded changes of a room are kept for its readers, and how far behind the foremost of them a
+// reader may fall before it is cut: it resumes, with Last-Event-ID or a snapshot, when it comes back.
+const sharedMax = 256
+
+// feeds encodes each change once for all readers of a room on this node, whatever their number. It keeps a room only
+// while it has readers.
+type feeds struct {
+	mu     sync.Mutex // guards byRoom and the users of each feed
+	byRoom map[rotunda.RoomID]*feed
+}
+
+// feed is what the readers of one room share. Encoded messages are never changed.
+type feed struct {
+	users int // guarded by feeds.mu
+
+	mu       sync.Mutex // guards the rest
+	newest   uint64     // highest sequence number asked for
+	messages map[uint64][]byte
+	state    *room.State    // the state whose view is tree
+	tree     map[string]any // as generic JSON
+	snapshot []byte         // of snapshotSeq, encoded
+	seq      uint64         // of snapshot
+}
+
+// use returns the room's feed. Who uses a feed leaves it.
+func (fs *feeds) use(id rotunda.RoomID) *feed {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.byRoom[id]
+	if f == nil {
+		f = &feed{messages: map[uint64][]byte{}}
+		fs.byRoom[id] = f
+	}
+	f.users++
+	return f
+}
+
+func (fs *feeds) leave(id rotunda.RoomID, f *feed) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f.users--; f.users == 0 {
+		delete(fs.byRoom, id)
+	}
+}
+
+// message is c as it goes over the wire. behind says that other readers are more than sharedMax further.
+func (f *feed) message(c control.Change) (b []byte, behind bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seq := c.State.Seq
+	f.newest = max(f.newest, seq)
+	if c.Event.Type == "" {
+		if f.snapshot == nil || f.seq != seq {
+			if f.snapshot, err = encodeSnapshot(c.State); err != nil {
+				return nil, false, err
+			}
+			f.seq = seq
+		}
+		return f.snapshot, false, nil
+	}
+	if b, ok := f.messages[seq]; ok {
+		return b, false, nil
+	}
+	if f.newest-seq > sharedMax {
+		return nil, true, nil
+	}
+	if b, err = f.encode(c); err != nil {
+		return nil, false, err
+	}
+	f.messages[seq] = b
+	if len(f.messages) > sharedMax {
+		for seq := range f.messages {
+			if f.newest-seq >= sharedMax {
+				delete(f.messages, seq)
+			}
+		}
+	}
+	return b, false, nil
+}
+
+// changeBody is the data of a change in the stream.
+type changeBody struct {
+	Seq   uint64         `json:"seq"`
+	Type  room.EventType `json:"type"`
+	At    time.Time      `json:"at"`
+	By    rotunda.UserID `json:"by,omitempty"`
+	User  rotunda.UserID `json:"user,omitempty"`
+	Patch map[string]any `json:"patch"` // RFC 7396, from the view before to the view after
+}
+
+// encode makes the message of a change. f.mu is held.
+func (f *feed) encode(c control.Change) ([]byte, error) {
+	before := f.tree
+	if f.state != c.Before { // mostly the change before this one was encoded last
+		var err error
+		if before, err = tree(c.Before.View()); err != nil {
+			return nil, err
+		}
+	}
+	after, err := tree(c.State.View())
+	if err != nil {
+		return nil, err
+	}
+	f.state, f.tree = c.State, after
+	e := c.Event
+	b, err := json.Marshal(changeBody{Seq: e.Seq, Type: e.Type, At: e.At, By: e.By, User: e.User, Patch: mergeDiff(before, after)})
+	if err != nil {
+		return nil, fmt.Errorf("encode a change: %v", err)
+	}
+	return encodeEvent(string(e.Type), e.Seq, b), nil
+}
+
+func encodeSnapshot(s *room.State) ([]byte, error) {
+	b, err := json.Marshal(s.View())
+	if err != nil {
+		return nil, fmt.Errorf("encode a snapshot: %v", err)
+	}
+	return encodeEvent("snapshot", s.Seq, b), nil
+}
+
+// encodeEvent is one event as text/event-stream has it (HTML standard §9.2.6). data is JSON, which has no line breaks.
+func encodeEvent(name string, seq uint64, data []byte) []byte {
+	for i := range len(name) {
+		if c := name[i]; !(c >= 'a' && c <= 'z' || c == '_') { // of a newer version's log: no name may break the line
+			name = "change"
+			break
+		}
+	}
+	b := make([]byte, 0, len(name)+len(data)+48)
+	b = append(b, "event: "...)
+	b = append(b, name...)
+	b = append(b, "\nid: "...)
+	b = strconv.AppendUint(b, seq, 10)
+	b = append(b, "\ndata: "...)
+	b = append(b, data...)
+	return append(b, "\n\n"...)
+}

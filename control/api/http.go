@@ -1,0 +1,122 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// methods are those that some call may have.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// Handler serves everything under /v1 that is described in the OpenAPI document.
+func (a *API) Handler() http.Handler {
+	return a.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure(w.Header())
+		share(w.Header())
+		if err := a.admit(w, r); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		if r.Method == http.MethodOptions {
+			preflight(w)
+			return
+		}
+		a.mux.ServeHTTP(w, r)
+	}))
+}
+
+// admit does what comes before any call: is there such a path and method, does the address ask too often, is the body
+// small enough.
+func (a *API) admit(w http.ResponseWriter, r *http.Request) error {
+	if _, pattern := a.mux.Handler(r); pattern == "" {
+		allowed := a.allowed(r)
+		if len(allowed) == 0 {
+			return errNoPath
+		}
+		w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+		if r.Method != http.MethodOptions {
+			return errMethod
+		}
+	}
+	b := a.limits.commands
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions {
+		b = a.limits.reads
+	}
+	if err := allow(b, a.cfg.Now(), a.address(r)); err != nil {
+		return err
+	}
+	if r.ContentLength > bodyMax {
+		w.Header().Set("Connection", "close") // rather than read the body
+		return errTooLarge
+	}
+	// One byte more than is allowed, so that the decoder sees that there is more; past it the connection is closed.
+	r.Body = http.MaxBytesReader(w, r.Body, bodyMax+1)
+	return nil
+}
+
+// allowed lists the methods that the path of r has.
+func (a *API) allowed(r *http.Request) []string {
+	probe := *r
+	return slices.DeleteFunc(slices.Clone(methods), func(m string) bool {
+		probe.Method = m
+		_, pattern := a.mux.Handler(&probe)
+		return pattern == ""
+	})
+}
+
+// refuse answers with err, and logs what is our own fault.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if _, known := problemOf(err); !known && r.Context().Err() == nil {
+		a.cfg.Logger.Error("request failed", "method", r.Method, "pattern", r.Pattern, "error", err)
+	}
+	WriteProblem(w, r, err)
+}
+
+// secure sets what keeps a browser from taking an answer for anything but data.
+func secure(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+}
+
+// share lets pages of any origin use the API (Fetch standard §3.2). There are no cookies: a page can only say what it has a
+// token for, so an origin proves nothing here.
+func share(h http.Header) {
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Idempotency-Replayed")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+}
+
+func preflight(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", h.Get("Allow"))
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// counted counts the answers by class.
+func (a *API) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() { a.cfg.Metrics.HTTPResponses.With(strconv.Itoa(s.status/100) + "xx").Inc() }()
+		next.ServeHTTP(s, r)
+	})
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }

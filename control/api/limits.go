@@ -1,0 +1,98 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Limits bound what one caller may take. An address is an IPv4 address or an IPv6 network of 64 bits, which is what one
+// person has. The zero value of each field means its default; there is no way to switch a limit off, only to set it high.
+type Limits struct {
+	Guests       Rate // new guests, per address; default 5/s, burst 200
+	Reads        Rate // GET and HEAD, per address; default 200/s, burst 1000
+	Commands     Rate // everything else, per address and before the token is looked at; default 100/s, burst 500
+	UserCommands Rate // everything else, per user; default 20/s, burst 100
+	Rooms        Rate // new rooms, per user; default 1/s, burst 50
+	Streams      int  // open event streams per address; default 256
+	StreamsTotal int  // open event streams of the node; default 16384
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		rate  *Rate
+		usual Rate
+	}{
+		{&l.Guests, Rate{5, 200}}, {&l.Reads, Rate{200, 1000}}, {&l.Commands, Rate{100, 500}}, {&l.UserCommands, Rate{20, 100}}, {&l.Rooms, Rate{1, 50}},
+	} {
+		if *d.rate == (Rate{}) {
+			*d.rate = d.usual
+		}
+	}
+	if l.Streams == 0 {
+		l.Streams = 256
+	}
+	if l.StreamsTotal == 0 {
+		l.StreamsTotal = 16384
+	}
+	return l
+}
+
+// validate reports every problem at once.
+func (l Limits) validate() error {
+	var errs []error
+	for name, r := range map[string]Rate{"Guests": l.Guests, "Reads": l.Reads, "Commands": l.Commands, "UserCommands": l.UserCommands, "Rooms": l.Rooms} {
+		if !(r.PerSecond > 0) || r.Burst < 1 {
+			errs = append(errs, fmt.Errorf("limits: %s: both its figures must be above 0", name))
+		}
+	}
+	if l.Streams < 1 || l.StreamsTotal < 1 {
+		errs = append(errs, errors.New("limits: streams must be above 0"))
+	}
+	return errors.Join(errs...)
+}
+
+// limiters are the buckets that the limits ask for.
+type limiters struct {
+	guests, reads, commands, userCommands, rooms *buckets
+}
+
+func newLimiters(l Limits) limiters {
+	b := func(r Rate) *buckets { return newBuckets(r, bucketsMax) }
+	return limiters{b(l.Guests), b(l.Reads), b(l.Commands), b(l.UserCommands), b(l.Rooms)}
+}
+
+// allow takes one from a bucket; the error says when to try again.
+func allow(b *buckets, now time.Time, name string) error {
+	if wait := b.take(now, name); wait > 0 {
+		return &waitError{errTooMany, wait}
+	}
+	return nil
+}
+
+// address is whom the limits per address count a request for.
+func (a *API) address(r *http.Request) string {
+	return addressName(a.cfg.Address(r))
+}
+
+func addressName(ip netip.Addr) string {
+	ip = ip.Unmap().WithZone("")
+	if ip.Is6() {
+		p, _ := ip.Prefix(64) // an IPv6 address has 128 bits
+		return p.String()
+	}
+	return ip.String()
+}
+
+// remoteAddress is the other end of the connection.
+func remoteAddress(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	ip, _ := netip.ParseAddr(host) // what is no address (a unix socket's peer) counts as one: the zero value
+	return ip
+}
