@@ -141,8 +141,8 @@ const (
 	failedAfter       = 3 * time.Second // more
 	connectWithin     = 10 * time.Second
 	keepaliveEvery    = 2 * time.Second
-	certificateLife   = 30 * 24 * time.Hour // pion's; it refuses to use one that has expired
-	certificateRenew  = 24 * time.Hour
+	// pion refuses to use a certificate that has expired, 30 days after it was made.
+	certificateRenew = 24 * time.Hour
 )
 
 // serverSettings are what all sessions have in common.

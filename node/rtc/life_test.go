@@ -1,0 +1,251 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/logging"
+	"github.com/pion/transport/v5/vnet"
+
+	"rotunda/node/edge"
+	"rotunda/node/ingest"
+)
+
+// world is a simulated network with a server and a place for a client, 20 ms apart, inside a synctest bubble.
+type world struct {
+	router *vnet.Router
+	server *Server
+	client ClientConfig
+	e      *endpoint
+	cut    atomic.Bool // nothing arrives anywhere any more
+}
+
+func newWorld(t *testing.T, open func(*Server) func(context.Context, string) (*Session, string, error)) *world {
+	t.Helper()
+	router, err := vnet.NewRouter(&vnet.RouterConfig{
+		CIDR: "192.0.2.0/24", LoggerFactory: logging.NewDefaultLoggerFactory(), MinDelay: 10 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{router: router}
+	router.AddChunkFilter(func(vnet.Chunk) bool { return !w.cut.Load() })
+	host := func(ip string) *vnet.Net {
+		n, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{ip}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := router.AddNet(n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	at := netip.MustParseAddrPort("192.0.2.1:8081")
+	there, here := host("192.0.2.1"), host("192.0.2.2")
+	if err := router.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := there.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.server, err = NewServer(Config{Conn: conn, Addresses: []netip.AddrPort{at}}); err != nil {
+		t.Fatal(err)
+	}
+	w.e = &endpoint{sessions: make(chan *Session, 8)}
+	w.client = ClientConfig{URL: "http://node.test/", network: here, HTTP: &http.Client{Transport: inProcess{w.e.handler(open(w.server))}}}
+	return w
+}
+
+func (w *world) end(t *testing.T) {
+	t.Helper()
+	if err := w.server.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := w.router.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A publisher who vanishes without a word is gone after ten seconds; a bubble that ends proves that nothing is left.
+func TestVanishedPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) {
+			return func(ctx context.Context, offer string) (*Session, string, error) {
+				return s.Publish(ctx, offer, func(ingest.Packet) {})
+			}
+		})
+		p, err := DialPublisher(t.Context(), w.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := <-w.e.sessions
+		time.Sleep(time.Minute) // of silence: the path checks alone keep a session
+		select {
+		case <-session.Done():
+			t.Fatal("the session of a silent speaker ended")
+		default:
+		}
+		w.cut.Store(true)
+		start := time.Now()
+		<-session.Done()
+		if d := time.Since(start); d < disconnectedAfter-keepaliveEvery || d > disconnectedAfter+failedAfter+2*time.Second {
+			t.Errorf("the session ended %v after its peer, want about %v", d, disconnectedAfter+failedAfter)
+		}
+		<-p.Done() // and the client has noticed by itself, too
+		p.Close(t.Context())
+		w.end(t)
+	})
+}
+
+// A client that says goodbye in DTLS only (a closed browser tab) ends its session at once.
+func TestClosedTab(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) { return s.Play })
+		p, err := DialPlayer(t.Context(), w.client, func(Received) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := <-w.e.sessions
+		p.resource = "" // no DELETE
+		start := time.Now()
+		p.Close(t.Context())
+		<-session.Done()
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("the session ended %v after its peer", d)
+		}
+		w.end(t)
+	})
+}
+
+// Sender and receiver reports flow: the server learns of loss and round trip.
+func TestReception(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) { return s.Play })
+		var lose atomic.Int32
+		p, err := DialPlayer(t.Context(), w.client, func(Received) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := <-w.e.sessions
+		w.router.AddChunkFilter(func(c vnet.Chunk) bool { // every fourth packet of audio is lost
+			b := c.UserData()
+			return len(b) < 2 || b[0]&0xc0 != 0x80 || b[1]&0x7f != 111 || lose.Add(1)%4 != 0
+		})
+		<-session.Connected()
+		if _, ok := session.Reception(); ok {
+			t.Error("a report before the first packet")
+		}
+		for i := range uint16(250) {
+			session.Send(0, &edge.Packet{Sequence: i, Timestamp: uint32(i) * 960, Payload: []byte{0xf8}})
+			time.Sleep(20 * time.Millisecond)
+		}
+		r, ok := session.Reception()
+		if !ok || r.Lost < .2 || r.Lost > .3 || r.RoundTrip < 19*time.Millisecond || r.RoundTrip > 30*time.Millisecond {
+			t.Errorf("Reception = %+v, %v, want a quarter lost and 20 ms", r, ok)
+		}
+		p.Close(t.Context())
+		<-session.Done()
+		w.end(t)
+	})
+}
+
+// Closing the server ends the sessions on it, and opens no new one.
+func TestServerClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) { return s.Play })
+		p, err := DialPlayer(t.Context(), w.client, func(Received) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := <-w.e.sessions
+		w.end(t)
+		<-session.Done()
+		if _, _, err := w.server.Play(t.Context(), chromium); err != ErrClosed {
+			t.Errorf("Play after Close: %v", err)
+		}
+		if err := w.server.Close(); err != nil {
+			t.Error(err)
+		}
+		p.Close(t.Context())
+	})
+}
+
+func TestSessionsMax(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := NewServer(Config{Conn: &recorder{closed: make(chan struct{})}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, SessionsMax: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first *Session
+		for i, want := range []error{nil, nil, ErrBusy} {
+			n, _, err := s.Publish(t.Context(), chromium, nil)
+			if err != want {
+				t.Errorf("session %d: error %v, want %v", i, err, want)
+			}
+			if i == 0 {
+				first = n
+			}
+		}
+		first.Close()
+		<-first.Done()
+		if _, _, err := s.Publish(t.Context(), chromium, nil); err != nil {
+			t.Errorf("a place was free: %v", err)
+		}
+		s.Close()
+	})
+}
+
+func TestNewServerRefuses(t *testing.T) {
+	good := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}
+	for _, c := range []struct {
+		name string
+		Config
+	}{
+		{"no socket", Config{Addresses: good}},
+		{"no address", Config{Conn: &recorder{}}},
+		{"too many addresses", Config{Conn: &recorder{}, Addresses: make([]netip.AddrPort, addressesMax+1)}},
+		{"unspecified address", Config{Conn: &recorder{}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1")}}},
+		{"no port", Config{Conn: &recorder{}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := NewServer(c.Config); err == nil {
+				t.Error("made a server")
+			}
+		})
+	}
+}
+
+// A certificate lives shorter than pion would allow, however long the node runs.
+func TestCertificateRenews(t *testing.T) {
+	var s Server
+	now := time.Now()
+	fingerprint := func(at time.Time) string {
+		c, err := s.certificate(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := c.Expires().Sub(now); left < 2*certificateRenew {
+			t.Errorf("expires in %v", left)
+		}
+		f, err := c.GetFingerprints()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(f)
+	}
+	first := fingerprint(now)
+	if fingerprint(now.Add(certificateRenew-time.Second)) != first {
+		t.Error("another certificate within a day")
+	}
+	if fingerprint(now.Add(certificateRenew)) == first {
+		t.Error("the same certificate after a day")
+	}
+}
