@@ -159,6 +159,10 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request, kind Kind) {
 // open answers an offer with a session.
 func (h *handler) open(w http.ResponseWriter, r *http.Request, kind Kind) {
 	room := rotunda.RoomID(r.PathValue("room"))
+	if err := room.Valid(); err != nil {
+		problem(w, http.StatusNotFound, "unknown-room", err.Error())
+		return
+	}
 	claims, err := h.Authenticate(r)
 	if err != nil {
 		h.Problem(w, r, err)
@@ -226,7 +230,11 @@ func matches(list, tag string) bool {
 func body(w http.ResponseWriter, r *http.Request, want string, limit int64) (string, bool) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != want {
-		w.Header().Set("Accept-Post", offerType)
+		if want == offerType {
+			w.Header().Set("Accept-Post", want)
+		} else {
+			w.Header().Set("Accept-Patch", want)
+		}
 		problem(w, http.StatusUnsupportedMediaType, "media-type", "the body must be "+want)
 		return "", false
 	}
