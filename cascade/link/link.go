@@ -1,0 +1,339 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/sync/errgroup"
+
+	"rotunda"
+	"rotunda/cascade/nodecert"
+	"rotunda/cascade/wire"
+)
+
+const (
+	// heartbeatEvery is how often each side makes sure that it has sent something lately.
+	heartbeatEvery = 50 * time.Millisecond
+	// fresh is how long ago a datagram may have left for no heartbeat to be needed. With heartbeatEvery it bounds the
+	// pause between two datagrams to 70 ms: six would have to be lost in a row to look like silence, one time in sixty
+	// million at 5 % loss.
+	fresh = 20 * time.Millisecond
+	// silentTicks of heartbeatEvery without a datagram or message from the peer mean that it is dead. Ticks are counted
+	// and not time, because a process that did not get to run misses ticks too and must not blame its peers.
+	silentTicks = 9
+	// SilenceMax is when a silent peer is given up at the latest.
+	SilenceMax = (silentTicks + 1) * heartbeatEvery
+	// helloTicks is how long the peer may take for its first sign of life.
+	helloTicks = int64(handshakeMax / heartbeatEvery)
+	// controlMax bounds the control messages that wait for a peer, in octets: some thousands.
+	controlMax = 1 << 20
+)
+
+// Why a link ended. Run's error wraps one of these or is something that happened to the network.
+var (
+	ErrClosed    = errors.New("closed by this node")
+	ErrLeaving   = errors.New("peer leaves")
+	ErrDuplicate = errors.New("there is another link to the peer")
+	ErrIdle      = errors.New("nothing to carry")
+	ErrProtocol  = errors.New("protocol violation")
+	ErrSilent    = errors.New("peer is silent")
+	ErrOverflow  = errors.New("peer does not take its control messages")
+)
+
+// codes are the application's close codes (RFC 9000 §20.2), part of the protocol.
+var codes = map[quic.ApplicationErrorCode]error{
+	0: ErrLeaving, 1: ErrDuplicate, 2: ErrIdle, 3: ErrProtocol, 4: ErrSilent, 5: ErrOverflow,
+}
+
+func code(why error) quic.ApplicationErrorCode {
+	for c, err := range codes {
+		if errors.Is(why, err) {
+			return c
+		}
+	}
+	return 0
+}
+
+// Handler takes what a link brings. Frame and Control are called on the link's own goroutines, one for each, and must
+// not block; the frame is valid during the call only. An error from Control closes the link.
+type Handler interface {
+	Frame(wire.Alias, *rotunda.Frame)
+	Control(wire.Message) error
+}
+
+// Link is one connection to a peer.
+type Link struct {
+	Peer    nodecert.Identity
+	Dialled bool // by this node
+
+	e       *Endpoint
+	conn    *quic.Conn
+	ring    *ring
+	silent  atomic.Int64 // ticks since the peer was heard
+	closing chan error   // capacity 1; why this node wants the end. Never closed
+	control outbox
+}
+
+func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
+	chain := conn.ConnectionState().TLS.PeerCertificates
+	var id nodecert.Identity
+	err := fmt.Errorf("%w: none shown", ErrNotMember)
+	if len(chain) > 0 {
+		id, err = nodecert.Named(chain[0]) // verified in the handshake
+	}
+	if err != nil {
+		conn.CloseWithError(code(ErrProtocol), "")
+		return nil, err
+	}
+	l := &Link{
+		Peer: id, Dialled: dialled, e: e, conn: conn, ring: newRing(e.cfg.Metrics.CascadeDropped), closing: make(chan error, 1),
+	}
+	l.silent.Store(-helloTicks)
+	l.control.wake = make(chan struct{}, 1)
+	return l, nil
+}
+
+// Send queues a frame for the peer; it never blocks and allocates nothing. The oldest frame gives way when the queue is
+// full. The alias must be Valid and the frame Encodable.
+func (l *Link) Send(a wire.Alias, f *rotunda.Frame) { l.ring.push(time.Now(), a, f) }
+
+// Control queues a message for the peer; it never blocks. Control messages are never dropped: a peer that does not take
+// them loses the link.
+func (l *Link) Control(m wire.Message) {
+	if !l.control.put(m) {
+		l.Close(ErrOverflow)
+	}
+}
+
+// RTT is the smoothed round trip.
+func (l *Link) RTT() time.Duration { return l.conn.ConnectionStats().SmoothedRTT }
+
+// Close has Run end the link and tell the peer why: one of this package's errors. It does not wait for it.
+func (l *Link) Close(why error) {
+	select {
+	case l.closing <- why:
+	default: // somebody was first
+	}
+}
+
+// Run carries the link until it or ctx ends, and says why it ended. It must be called once.
+func (l *Link) Run(ctx context.Context, h Handler) error {
+	g, gctx := errgroup.WithContext(ctx)
+	stream, err := l.open(gctx)
+	if err != nil {
+		l.conn.CloseWithError(code(ErrProtocol), "")
+		return l.why(ctx, err)
+	}
+	l.control.put(wire.Hello{Revision: wire.Revision})
+	g.Go(func() error { return l.readFrames(gctx, h) })
+	g.Go(func() error { return l.writeFrames(gctx) })
+	g.Go(func() error { return l.readControl(stream, h) })
+	g.Go(func() error { return l.writeControl(gctx, stream) })
+	g.Go(func() error { return l.watch(gctx) })
+	// Closing frees those who block in the connection without a context. The group's context ends before Wait returns.
+	context.AfterFunc(gctx, func() { l.conn.CloseWithError(code(context.Cause(gctx)), "") })
+	err = g.Wait()
+	<-l.conn.Context().Done()
+	return l.why(ctx, err)
+}
+
+// why finds the reason that counts: what the connection itself says, else what the first goroutine ended with.
+func (l *Link) why(ctx context.Context, err error) error {
+	var app *quic.ApplicationError
+	switch {
+	case ctx.Err() != nil:
+		err = ErrClosed
+	case errors.As(context.Cause(l.conn.Context()), &app) && codes[app.ErrorCode] != nil:
+		if err = codes[app.ErrorCode]; app.Remote {
+			err = fmt.Errorf("closed by peer: %w", err)
+		}
+	}
+	return fmt.Errorf("link to %s: %w", l.Peer.ID, err)
+}
+
+// open makes the control stream: the side that dialled opens it, and its hello makes it known to the other.
+func (l *Link) open(ctx context.Context) (*quic.Stream, error) {
+	if l.Dialled {
+		return l.conn.OpenStream()
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeMax)
+	defer cancel()
+	return l.conn.AcceptStream(ctx)
+}
+
+func (l *Link) readFrames(ctx context.Context, h Handler) error {
+	datagrams, frames := l.e.cfg.Metrics.CascadeDatagrams.With("in"), l.e.cfg.Metrics.CascadeFrames.With("in")
+	var f rotunda.Frame
+	for {
+		b, err := l.conn.ReceiveDatagram(ctx)
+		if err != nil {
+			return err
+		}
+		l.silent.Store(0)
+		datagrams.Inc()
+		_, rest, err := wire.ParseDatagram(b)
+		for err == nil && len(rest) > 0 {
+			var a wire.Alias
+			if a, rest, err = wire.ParseFrame(rest, &f); err == nil {
+				frames.Inc()
+				h.Frame(a, &f)
+			}
+		}
+		if err != nil {
+			l.e.dropped(dropMalformed)
+		}
+	}
+}
+
+// writeFrames is the one sender of datagrams. SendDatagram blocks when the congestion window is full: then frames wait in
+// the ring, and the oldest are lost.
+func (l *Link) writeFrames(ctx context.Context) error {
+	datagrams, frames := l.e.cfg.Metrics.CascadeDatagrams.With("out"), l.e.cfg.Metrics.CascadeFrames.With("out")
+	tick := time.NewTicker(heartbeatEvery)
+	defer tick.Stop()
+	buf := make([]byte, 0, wire.DatagramMax)
+	heartbeat := wire.AppendHeartbeat(nil)
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			if time.Since(last) >= fresh {
+				if err := l.conn.SendDatagram(heartbeat); err != nil {
+					return err
+				}
+				datagrams.Inc()
+				last = time.Now()
+			}
+		case <-l.ring.wake:
+		}
+		for {
+			b, n := l.ring.fill(time.Now(), wire.AppendFramesHeader(buf), wire.DatagramMax)
+			if n == 0 {
+				break
+			}
+			if err := l.conn.SendDatagram(b); err != nil {
+				return err // DatagramMax fits any path, so it is never the size
+			}
+			datagrams.Inc()
+			frames.Add(float64(n))
+			last = time.Now()
+		}
+	}
+}
+
+func (l *Link) readControl(s *quic.Stream, h Handler) error {
+	var buf [wire.MessageMax]byte
+	for first := true; ; first = false {
+		n, err := l.readLength(s, buf[:wire.LengthSize])
+		if err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(s, buf[:n]); err != nil {
+			return err
+		}
+		l.silent.Store(0)
+		m, err := wire.ParseMessage(buf[:n])
+		if err != nil {
+			return l.violation(err)
+		}
+		hello, is := m.(wire.Hello)
+		switch {
+		case first && is && hello.Revision >= wire.Revision: // a newer peer speaks ours as well, or has another ALPN
+		case first:
+			return l.violation(errors.New("no hello"))
+		default:
+			if err := h.Control(m); err != nil {
+				return l.violation(err)
+			}
+		}
+	}
+}
+
+func (l *Link) readLength(s *quic.Stream, b []byte) (int, error) {
+	if _, err := io.ReadFull(s, b); err != nil {
+		return 0, err
+	}
+	n, err := wire.MessageLength(b)
+	if err != nil {
+		return 0, l.violation(err)
+	}
+	return n, nil
+}
+
+func (l *Link) violation(err error) error {
+	l.e.dropped(dropMalformed)
+	return fmt.Errorf("%w: %w", ErrProtocol, err)
+}
+
+func (l *Link) writeControl(ctx context.Context, s *quic.Stream) error {
+	var buf []byte
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.control.wake:
+			buf = l.control.take(buf[:0])
+			if _, err := s.Write(buf); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// watch gives the peer up when nothing comes from it, or when Close says so.
+func (l *Link) watch(ctx context.Context) error {
+	tick := time.NewTicker(heartbeatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case why := <-l.closing:
+			return why
+		case <-tick.C:
+			if l.silent.Add(1) >= silentTicks {
+				return ErrSilent
+			}
+		}
+	}
+}
+
+// outbox holds encoded control messages that wait for the stream.
+type outbox struct {
+	wake chan struct{} // capacity 1; a token when there is something to send. Never closed
+
+	mu  sync.Mutex // guards buf
+	buf []byte
+}
+
+// put reports whether there was room.
+func (o *outbox) put(m wire.Message) bool {
+	o.mu.Lock()
+	ok := len(o.buf)+wire.LengthSize+wire.MessageMax <= controlMax
+	if ok {
+		o.buf = wire.AppendMessage(o.buf, m)
+	}
+	o.mu.Unlock()
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+	return ok
+}
+
+// take returns what waits; spare is used for what comes next.
+func (o *outbox) take(spare []byte) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.buf
+	o.buf = spare
+	return b
+}
