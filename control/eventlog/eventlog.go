@@ -45,7 +45,7 @@ const (
 	BatchMax   = 32       // records of one append
 	BytesMax   = 1 << 20  // bytes of all records of one append together
 	SummaryMax = 8 << 10  // bytes of a summary
-	ReadMax    = 512      // entries that one Read returns at most
+	ReadMax    = 256      // entries that one Read returns at most
 )
 
 // Hash is a SHA-256 over an entry, which covers the hash of the entry before.

@@ -1,0 +1,165 @@
+// Package etcdlog keeps the rooms' events in etcd: it is an eventlog.Log. It is the only importer of etcd.
+//
+// The etcd is embedded in this process or an operator's own. Embedded alone it is a folder, and opens no socket at all: the
+// client calls the server's functions. Embedded in three or five control nodes it is a replicated cluster between them,
+// peers and clients over mutual TLS. Whoever is no control node is a client of those.
+//
+// Keys, below the versioned prefix /rotunda/1/; numbers are big-endian:
+//
+//	entry/<room>/<seq, 16 hex digits>   1 byte   format, 1
+//	                                   32 bytes  hash of the entry before
+//	                                    1 byte   length of the id
+//	                                    n bytes  id
+//	                                     rest    data
+//	head/<room>                         8 bytes  seq of the last entry
+//	                                   32 bytes  its hash
+//	summary/<room>                     40 bytes  as head
+//	                                     rest    summary
+//
+// An append is one transaction: if head is as the caller says and the next entry does not exist, then the entries, head and
+// summary are put. So the directory of all rooms is one watch of summary/. The invariant is eventlog's: what this package
+// returns has been checked against its hashes first, and what does not fit is ErrBroken.
+//
+// etcd does not end the process when its disk fails it: it stops, appends fail from then on, and audio goes on.
+package etcdlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc/connectivity"
+
+	"rotunda/control/eventlog"
+)
+
+// TLS names the files that a control node or a client of the log needs: PEM, read again when they change.
+type TLS struct {
+	CA   string // whom to trust
+	Cert string // this node's certificate, for servers and clients
+	Key  string
+}
+
+// Config says where the log is. With Endpoints it is remote. Without, it is embedded: alone where Peers has no other node,
+// else one member of the cluster that Peers lists.
+type Config struct {
+	Name    string // this node's name; with Peers, its key there
+	DataDir string // embedded: where everything is kept; made where it does not exist
+	// Peers are the control nodes, name → https://host:port. It must be the same on all of them.
+	Peers        map[string]string
+	ListenPeer   string // cluster: IP address and port for the other control nodes
+	ListenClient string // cluster: IP address and port for the nodes that are no control nodes
+	// Endpoints are the URLs of the control nodes' client ports, or of an operator's own etcd: https, or http without TLS.
+	Endpoints []string
+	TLS       TLS          // needed for a cluster and for https endpoints
+	Logger    *slog.Logger // nil: discards; gets what etcd says from warnings upwards
+}
+
+// Log is an eventlog.Log over etcd. All methods may be called concurrently.
+type Log struct {
+	client *clientv3.Client
+	server *embed.Etcd // nil: remote
+	unlock func()      // of the data folder; nil: remote
+	logger *slog.Logger
+
+	closing sync.Once
+	closed  chan struct{} // closed by Close
+}
+
+var _ eventlog.Log = (*Log)(nil)
+
+const (
+	// retryWait is how long to wait before asking again after an error.
+	retryWait = 50 * time.Millisecond
+	// checkEvery is how often a follower compares what it has seen with the log even though nothing happens: it finds a log
+	// that was put back from a backup, on which no watch would report anything.
+	checkEvery = 30 * time.Second
+	// listEvery is the same for the list of all rooms, which is longer.
+	listEvery = 5 * time.Minute
+	// readyMax is how long Open waits for a cluster to have a leader. It may have to do without: the others may start later.
+	readyMax = 3 * time.Second
+	// closeMax is how long Close waits for etcd.
+	closeMax = 10 * time.Second
+)
+
+// Open opens the log. Alone, it is ready when Open returns; a cluster or a remote log may not be reachable yet, which is
+// said in the log and ends by itself.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(cfg.Endpoints) > 0 {
+		return openRemote(cfg)
+	}
+	return openEmbedded(ctx, cfg)
+}
+
+// Close ends the log. Calls that are under way end with an error. An embedded etcd gets closeMax for it.
+func (l *Log) Close() error {
+	var err error
+	l.closing.Do(func() {
+		close(l.closed)
+		err = l.client.Close()
+		if errors.Is(err, context.Canceled) {
+			err = nil // what the client says of having been closed
+		}
+		if l.server == nil {
+			return
+		}
+		done := make(chan struct{})
+		go func() {
+			l.server.Close()
+			close(done)
+		}()
+		select {
+		case <-done:
+			l.unlock()
+		case <-time.After(closeMax):
+			err = fmt.Errorf("embedded etcd has not stopped after %v", closeMax)
+		}
+	})
+	return err
+}
+
+// reachable reports whether a request can be sent to somebody who would pass it on to a leader. Where it says no, a request
+// that is not sent has certainly not happened.
+func (l *Log) reachable(ctx context.Context) error {
+	if l.server != nil {
+		if l.server.Server.Leader() == 0 {
+			return fmt.Errorf("%w: the cluster has no leader", eventlog.ErrUnavailable)
+		}
+		return nil
+	}
+	conn := l.client.ActiveConnection()
+	for {
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			return nil
+		}
+		conn.Connect()
+		if state == connectivity.Shutdown || !conn.WaitForStateChange(ctx, state) {
+			return fmt.Errorf("%w: no connection to %v", eventlog.ErrUnavailable, l.client.Endpoints())
+		}
+	}
+}
+
+// pause waits before another try; it fails when ctx ends or the log is closed.
+func (l *Log) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.closed:
+		return errClosed
+	case <-t.C:
+		return nil
+	}
+}
+
+var errClosed = errors.New("the log was closed")
