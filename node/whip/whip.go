@@ -56,7 +56,6 @@ type Session interface {
 // Errors that Open may wrap to have them answered as RFC 9725 or WHEP says. Config.Problem answers all others.
 var (
 	ErrOffer   = errors.New("the offer cannot be answered")   // 422
-	ErrNotLive = errors.New("the room is not live")           // 409
 	ErrBusy    = errors.New("no room for another session")    // 503 and Retry-After
 	errUnknown = errors.New("no such media session")          // 404
 	errForeign = errors.New("the session is somebody else's") // 403
@@ -263,8 +262,6 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case errors.Is(err, ErrOffer):
 		problem(w, http.StatusUnprocessableEntity, "offer", err.Error())
-	case errors.Is(err, ErrNotLive):
-		problem(w, http.StatusConflict, "not-live", err.Error())
 	case errors.Is(err, ErrBusy):
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
 		problem(w, http.StatusServiceUnavailable, "busy", err.Error())

@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 
 	"rotunda"
+	"rotunda/control/room"
 	"rotunda/control/token"
 )
 
@@ -52,6 +54,8 @@ func newBench() *bench {
 			switch {
 			case errors.Is(err, errToken):
 				http.Error(w, err.Error(), http.StatusUnauthorized)
+			case errors.Is(err, room.ErrNotLive):
+				http.Error(w, err.Error(), http.StatusConflict)
 			case errors.Is(err, token.ErrWrongRoom):
 				http.Error(w, err.Error(), http.StatusForbidden)
 			default:
@@ -140,7 +144,7 @@ func TestPostRefused(t *testing.T) {
 		{name: "no such room can be", room: "r%0d%0a1", body: "v=0", headers: []string{ada, sdp}, status: 404},
 		{name: "empty", headers: []string{ada, sdp}, status: 400},
 		{name: "bad offer", body: "x", headers: []string{ada, sdp}, err: fmt.Errorf("line 1: %w", ErrOffer), status: 422, opened: true},
-		{name: "not live", body: "x", headers: []string{ada, sdp}, err: ErrNotLive, status: 409, opened: true},
+		{name: "not live", body: "x", headers: []string{ada, sdp}, err: room.ErrNotLive, status: 409, opened: true},
 		{name: "busy", body: "x", headers: []string{ada, sdp}, err: ErrBusy, status: 503, header: "Retry-After: 2", opened: true},
 		{name: "elsewhere", body: "x", headers: []string{ada, sdp}, err: &Redirect{URL: "https://b.test/v1/rooms/r1/whip"}, status: 307, header: "Location: https://b.test/v1/rooms/r1/whip", opened: true},
 		{name: "another error", body: "x", headers: []string{ada, sdp}, err: errors.New("?"), status: 418, opened: true},
@@ -148,11 +152,7 @@ func TestPostRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench()
 			b.err = c.err
-			room := c.room
-			if room == "" {
-				room = "r1"
-			}
-			w := b.do("POST", "/v1/rooms/"+room+"/whip", c.body, c.headers...)
+			w := b.do("POST", "/v1/rooms/"+cmp.Or(c.room, "r1")+"/whip", c.body, c.headers...)
 			if w.Code != c.status {
 				t.Errorf("status %d, want %d: %s", w.Code, c.status, w.Body)
 			}
