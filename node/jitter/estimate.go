@@ -26,6 +26,7 @@ const (
 	// same event, and the first of them stands for all. Else a single stall would raise the target for seconds.
 	burstGap   = 10 * time.Millisecond
 	lossWeight = .01             // of one packet in the measured loss: a memory of 2 s
+	lossRunMax = 3               // of packets missing in a row that count: error correction helps against single losses
 	lossHigh   = .015            // loss from which waiting for in-band error correction pays
 	lossLow    = .005            // loss below which it no longer does
 	strangeMin = 2 * time.Second // a transit this far from the last ones belongs to another clock
@@ -96,12 +97,9 @@ func (e *estimate) arrived(now time.Time, ts uint32) bool {
 	return true
 }
 
-// missed learns whether packets are missing right before one that came.
-func (e *estimate) missed(any bool) {
-	e.loss *= 1 - lossWeight
-	if any {
-		e.loss += lossWeight
-	}
+// missed learns how many packets are missing right before one that came.
+func (e *estimate) missed(n rotunda.Seq) {
+	e.loss = e.loss*(1-lossWeight) + float64(min(n, lossRunMax))*lossWeight
 }
 
 // overtaken takes back what missed learnt: a packet was not lost but slow.

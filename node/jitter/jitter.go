@@ -163,7 +163,7 @@ func (b *Buffer) Push(now time.Time, f *rotunda.Frame) Drop {
 	s.n = copy(s.data[:], f.Payload)
 	b.held++
 	if f.Seq > b.newest {
-		b.est.missed(f.Seq != b.newest+1)
+		b.est.missed(f.Seq - b.newest - 1)
 		b.newest = f.Seq
 	} else if f.Seq < b.newest {
 		b.est.overtaken()
