@@ -1,0 +1,74 @@
+package node
+
+import (
+	"sync"
+
+	"rotunda"
+	"rotunda/cascade"
+	"rotunda/metrics"
+	"rotunda/node/duty"
+	"rotunda/node/ingest"
+	"rotunda/node/rtc"
+)
+
+// mic is one microphone session: its packets become frames of its publication while the log keeps the gate open.
+type mic struct {
+	user    rotunda.UserID
+	metrics *metrics.Set
+
+	mu      sync.Mutex // guards what follows; taken for each packet
+	session *rtc.Session
+	epoch   rotunda.Epoch // 0 until the log has given one
+	gate    *ingest.Gate
+	pub     *cascade.Publication // nil until the log knows the session
+	stream  rotunda.StreamID
+}
+
+func newMic(user rotunda.UserID, m *metrics.Set) *mic {
+	return &mic{user: user, metrics: m, gate: ingest.New(ingest.Config{})}
+}
+
+// packet is the sink of the media session.
+func (m *mic) packet(p ingest.Packet) {
+	m.metrics.IngestPackets.Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, drop := m.gate.Packet(p)
+	if drop != ingest.None || m.pub == nil {
+		m.metrics.IngestDropped.With(string(drop)).Inc()
+		return
+	}
+	m.pub.Write(&f)
+}
+
+// apply brings the session into line with the log. It reports whether the gate is shut that was open.
+func (m *mic) apply(g duty.Gate, publish func(rotunda.StreamID) (*cascade.Publication, error)) (shut bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pub == nil {
+		if m.pub, err = publish(g.Stream); err != nil {
+			return false, err
+		}
+		m.stream = g.Stream
+	}
+	shut = m.gate.Open() && !g.Open
+	if g.Open != m.gate.Open() {
+		m.gate.SetOpen(g.Open)
+	}
+	return shut, nil
+}
+
+// end shuts the gate for good and takes the publication out of the mesh. It is safe to call twice.
+func (m *mic) end() {
+	m.mu.Lock()
+	pub, session := m.pub, m.session
+	m.pub = nil
+	m.gate.Shut(ingest.NotGranted)
+	m.mu.Unlock()
+	if pub != nil {
+		pub.Close()
+	}
+	if session != nil {
+		session.Close()
+	}
+}

@@ -1,0 +1,329 @@
+// Package node assembles one process of the mesh: sockets, identity, the control log, the cascade, WebRTC, HTTP, and this
+// node's part of every room. It knows all the other packages and decides nothing that they could: what a node has to do
+// for a room is package duty's, who may do what is control/room's, where a frame goes is cascade's.
+//
+// The invariant: Run returns only after everything that it started has ended. A Node's methods may be called
+// concurrently.
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rotunda"
+	"rotunda/cascade"
+	"rotunda/cascade/gossip"
+	"rotunda/control"
+	"rotunda/control/api"
+	"rotunda/control/etcdlog"
+	"rotunda/control/token"
+	"rotunda/metrics"
+	"rotunda/node/config"
+	"rotunda/node/identity"
+	"rotunda/node/rtc"
+)
+
+// Build says what is running; it goes into rotunda_build_info, the members list and logs.
+type Build struct{ Version, Revision string }
+
+// Node is one process of the mesh. Make it with New, then Run it once.
+type Node struct {
+	cfg     config.Config
+	build   Build
+	logger  *slog.Logger
+	metrics *metrics.Set
+	keys    keys
+
+	web, admin net.Listener
+	mesh       *cascade.Mesh
+	media      *rtc.Server
+	control    *control.Control // from start on
+	rooms      *rooms           // from start on
+	bg         *background
+
+	sessions struct{ listeners, speakers atomic.Int32 }
+	ready    chan struct{} // closed when the node serves
+}
+
+// keys is what tokens are signed and checked with.
+type keys struct {
+	signer  *token.Signer // nil: no guests
+	keyring *token.Keyring
+}
+
+// New reads the files and opens the sockets that cfg names, so that what is wrong with them is known before anything
+// runs. cfg is one that config.Load returned, or WithDefaults of it.
+func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
+	n := &Node{
+		cfg: cfg, build: build, logger: logger.With("node", cfg.ID), metrics: metrics.New(build.Version, build.Revision),
+		bg: newBackground(), ready: make(chan struct{}),
+	}
+	id, err := identity.LoadNode(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if id.ID != cfg.ID || id.Region != cfg.Region {
+		return nil, fmt.Errorf("%s is the certificate of node %s in %s, not of %s in %s", cfg.TLS.Cert, id.ID, id.Region, cfg.ID, cfg.Region)
+	}
+	if n.keys, err = loadKeys(cfg.Tokens); err != nil {
+		return nil, err
+	}
+	if err := n.openSockets(id); err != nil {
+		return nil, errors.Join(err, n.closeSockets())
+	}
+	return n, nil
+}
+
+func loadKeys(cfg config.Tokens) (keys, error) {
+	var k keys
+	public := map[string]ed25519.PublicKey{}
+	if cfg.SigningKey != "" {
+		kid, private, err := identity.LoadSigningKey(cfg.SigningKey)
+		if err != nil {
+			return k, err
+		}
+		public[kid] = private.Public().(ed25519.PublicKey)
+		if cfg.Guests {
+			if k.signer, err = token.NewSigner(kid, private); err != nil {
+				return k, err
+			}
+		}
+	}
+	for _, file := range cfg.Verify {
+		kid, key, err := identity.LoadVerifyKey(file)
+		if err != nil {
+			return k, err
+		}
+		public[kid] = key
+	}
+	var err error
+	k.keyring, err = token.NewKeyring(public)
+	return k, err
+}
+
+func (n *Node) openSockets(id *identity.Node) (err error) {
+	if n.admin, err = net.Listen("tcp", n.cfg.Admin.Listen); err != nil {
+		return fmt.Errorf("admin.listen: %w", err)
+	}
+	if n.web, err = net.Listen("tcp", n.cfg.HTTP.Listen); err != nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	media, err := listenUDP(n.cfg.Media.Listen)
+	if err != nil {
+		return fmt.Errorf("media.listen: %w", err)
+	}
+	addresses, err := mediaAddresses(n.cfg.Media.Advertise, media.LocalAddr().(*net.UDPAddr).AddrPort())
+	if err == nil {
+		n.media, err = rtc.NewServer(rtc.Config{Conn: media, Addresses: addresses, Metrics: n.metrics, Logger: n.logger})
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("media: %w", err), media.Close())
+	}
+	if n.mesh, err = n.openMesh(id); err != nil {
+		return fmt.Errorf("cascade: %w", err)
+	}
+	return nil
+}
+
+func (n *Node) openMesh(id *identity.Node) (*cascade.Mesh, error) {
+	gossipKeys, err := identity.LoadGossipKeys(n.cfg.Gossip.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	links, err := listenUDP(n.cfg.Cascade.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("cascade.listen: %w", err)
+	}
+	var delay func(rotunda.Region) time.Duration
+	if len(n.cfg.WAN) > 0 {
+		delay = func(to rotunda.Region) time.Duration { return n.cfg.WAN[to] }
+	}
+	mesh, err := cascade.New(cascade.Config{
+		Self: n.self(), Certificate: id.Certificate, Roots: id.Roots, Conn: links,
+		Gossip: gossip.Config{
+			Listen: n.cfg.Gossip.Listen, Advertise: n.cfg.Gossip.Advertise, Keys: gossipKeys, Label: n.cfg.Gossip.Label,
+			Seeds: n.cfg.Gossip.Seeds,
+		},
+		Delay: delay, Metrics: n.metrics, Logger: n.logger,
+	})
+	if err != nil {
+		return nil, errors.Join(err, links.Close())
+	}
+	return mesh, nil
+}
+
+// self is this node as the others see it.
+func (n *Node) self() rotunda.Member {
+	return rotunda.Member{
+		ID: n.cfg.ID, Region: n.cfg.Region, Version: n.build.Version,
+		Addresses: rotunda.Addresses{HTTP: n.cfg.HTTP.URL, Cascade: n.cfg.Cascade.Advertise},
+	}
+}
+
+// closeSockets undoes openSockets for a node that is not going to run.
+func (n *Node) closeSockets() error {
+	var errs []error
+	for _, l := range []net.Listener{n.admin, n.web} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	if n.media != nil {
+		errs = append(errs, n.media.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// socketBuffer is what UDP sockets ask of the kernel, in bytes: a burst of every session's packets must not be dropped
+// while the reader is busy. The kernel may give less (net.core.rmem_max).
+const socketBuffer = 4 << 20
+
+func listenUDP(address string) (*net.UDPConn, error) {
+	a, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := net.ListenUDP("udp", a)
+	if err != nil {
+		return nil, err
+	}
+	return c, errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer))
+}
+
+// mediaAddresses are the addresses that browsers are told to send to: those configured, or else the machine's own.
+func mediaAddresses(advertise []string, bound netip.AddrPort) ([]netip.AddrPort, error) {
+	var list []netip.AddrPort
+	for _, a := range advertise {
+		if ap, err := netip.ParseAddrPort(a); err == nil {
+			list = append(list, ap)
+			continue
+		}
+		ip, err := netip.ParseAddr(a)
+		if err != nil {
+			return nil, fmt.Errorf("media.advertise: %w", err)
+		}
+		list = append(list, netip.AddrPortFrom(ip, bound.Port()))
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range own {
+		if p, ok := a.(*net.IPNet); ok && p.IP.IsGlobalUnicast() {
+			ip, _ := netip.AddrFromSlice(p.IP)
+			list = append(list, netip.AddrPortFrom(ip.Unmap(), bound.Port()))
+		}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("media.advertise: this machine has no address of its own; say which to offer")
+	}
+	return list, nil
+}
+
+// Ready is closed when the node serves rooms.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Addresses are where the node's page and admin endpoints are, as opened: with the port that the system chose where the
+// configuration says 0.
+func (n *Node) Addresses() (web, admin net.Addr) { return n.web.Addr(), n.admin.Addr() }
+
+// Run serves until ctx ends. What can be seen from outside starts in the order in which it is useful: health first, the
+// mesh and the log side by side, the doors when both are there.
+func (n *Node) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.serveAdmin(gctx) })
+	g.Go(func() error { return n.mesh.Run(gctx) })
+	g.Go(func() error { return n.bg.run(gctx) })
+	g.Go(func() error { return n.serve(gctx) })
+	err := errors.Join(g.Wait(), n.media.Close())
+	if ctx.Err() != nil {
+		n.logger.Info("stopped")
+		return nil
+	}
+	return err
+}
+
+// serve opens the log and then the doors.
+func (n *Node) serve(ctx context.Context) error {
+	log, err := etcdlog.Open(ctx, n.logConfig())
+	if err != nil {
+		return fmt.Errorf("control log: %w", err)
+	}
+	defer func() {
+		if err := log.Close(); err != nil {
+			n.logger.Warn("the control log did not close cleanly", "error", err)
+		}
+	}()
+	n.control = control.New(control.Config{Log: log, Node: n.cfg.ID, Metrics: n.metrics, Logger: n.logger})
+	n.rooms = &rooms{
+		node: n.cfg.ID, control: n.control, mesh: n.mesh, bg: n.bg, metrics: n.metrics, logger: n.logger,
+		served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
+	}
+	door, err := api.New(api.Config{
+		Control: n.control, Mesh: n.mesh, Keyring: n.keys.keyring, Signer: n.keys.signer, Self: n.self(),
+		Metrics: n.metrics, Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.control.Run(gctx) })
+	g.Go(func() error { return n.rooms.run(gctx) })
+	g.Go(func() error { return n.reportLoad(gctx) })
+	g.Go(func() error { return n.serveWeb(gctx, door) })
+	g.Go(func() error { return n.announce(gctx) })
+	return g.Wait()
+}
+
+// logConfig translates the configuration of the control log.
+func (n *Node) logConfig() etcdlog.Config {
+	c := etcdlog.Config{
+		Name: string(n.cfg.ID), DataDir: filepath.Join(n.cfg.Data, "log"),
+		ListenPeer: n.cfg.Log.ListenPeer, ListenClient: n.cfg.Log.ListenClient,
+		Endpoints: n.cfg.Log.Endpoints, TLS: etcdlog.TLS{CA: n.cfg.TLS.CA, Cert: n.cfg.TLS.Cert, Key: n.cfg.TLS.Key}, Logger: n.logger,
+	}
+	if len(n.cfg.Log.Control) > 0 {
+		c.Peers = map[string]string{}
+	}
+	for _, m := range n.cfg.Log.Control {
+		c.Peers[string(m.ID)] = "https://" + m.Peer
+		if !n.cfg.IsControl() {
+			c.Endpoints = append(c.Endpoints, "https://"+m.Client)
+		}
+	}
+	return c
+}
+
+// loadEvery is how often a node tells the others how busy it is.
+const loadEvery = time.Second
+
+// reportLoad keeps the mesh and the metrics told of how many sessions there are.
+func (n *Node) reportLoad(ctx context.Context) error {
+	t := time.NewTicker(loadEvery)
+	defer t.Stop()
+	var cpu cpuMeter
+	for {
+		listeners, speakers := n.sessions.listeners.Load(), n.sessions.speakers.Load()
+		n.metrics.Listeners.Set(float64(listeners))
+		n.metrics.Speakers.Set(float64(speakers))
+		n.mesh.SetLoad(rotunda.Load{Listeners: uint32(listeners), Speakers: uint32(speakers), CPU: cpu.share(time.Now())})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+
+	"rotunda"
+	"rotunda/cascade"
+	"rotunda/control"
+	"rotunda/control/room"
+	"rotunda/metrics"
+	"rotunda/node/duty"
+)
+
+// rooms is every room that this node has a part in: it holds a session of it, or is its home.
+type rooms struct {
+	node    rotunda.NodeID
+	control *control.Control
+	mesh    *cascade.Mesh
+	bg      *background
+	metrics *metrics.Set
+	logger  *slog.Logger
+
+	mu     sync.Mutex // guards served, homes and the refs of every roomServer
+	served map[rotunda.RoomID]*roomServer
+	homes  map[rotunda.RoomID]bool // held because this node is home
+}
+
+// hold returns the server of a room, which lives until each hold was released.
+func (rs *rooms) hold(id rotunda.RoomID) *roomServer {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r := rs.served[id]
+	if r == nil {
+		r = &roomServer{
+			id: id, node: rs.node, control: rs.control, mesh: rs.mesh, bg: rs.bg,
+			metrics: rs.metrics, logger: rs.logger, audience: newAudience(rs.metrics, uint16(rand.Uint32()), rand.Uint32()),
+			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, stop: make(chan struct{}),
+		}
+		r.stage = pulls{
+			mesh: rs.mesh, logger: rs.logger,
+			sink:  func(p duty.Pull, f *rotunda.Frame) { r.audience.voice(voiceOf(p), f) },
+			begin: func(duty.Pull) {},
+			gone:  func(p duty.Pull) { r.audience.voiceGone(voiceOf(p)) },
+		}
+		rs.served[id] = r
+		rs.bg.start(r.run)
+	}
+	r.refs++
+	return r
+}
+
+func (rs *rooms) release(r *roomServer) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r.refs--
+	if r.refs == 0 {
+		close(r.stop)
+		if rs.served[r.id] == r {
+			delete(rs.served, r.id)
+		}
+	}
+}
+
+// run keeps the rooms whose home this node is, until ctx ends.
+func (rs *rooms) run(ctx context.Context) error {
+	for {
+		rs.keepHomes()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-rs.control.RoomsChanged():
+		}
+	}
+}
+
+func (rs *rooms) keepHomes() {
+	mine := map[rotunda.RoomID]bool{}
+	for _, s := range rs.control.Rooms() {
+		if s.State == room.Live && s.Home == rs.node {
+			mine[s.ID] = true
+		}
+	}
+	rs.mu.Lock()
+	var begin []rotunda.RoomID
+	for id := range mine {
+		if !rs.homes[id] {
+			rs.homes[id] = true
+			begin = append(begin, id)
+		}
+	}
+	var over []*roomServer
+	for id := range rs.homes {
+		if !mine[id] {
+			delete(rs.homes, id)
+			over = append(over, rs.served[id])
+		}
+	}
+	rs.mu.Unlock()
+	for _, id := range begin {
+		rs.hold(id)
+	}
+	for _, r := range over {
+		rs.release(r)
+	}
+}

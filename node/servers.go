@@ -1,0 +1,124 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"rotunda/control/api"
+	"rotunda/node/web"
+	"rotunda/node/whip"
+)
+
+// Bounds of the HTTP servers (reliability.md, T17). Answers that stream set write deadlines of their own.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 60 * time.Second
+	headerMax     = 16 << 10
+	stopTimeout   = 3 * time.Second
+)
+
+// serveWeb serves the web client, the API and the media sessions' HTTP.
+func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
+	media := whip.New(whip.Config{Authenticate: door.Authenticate, Problem: api.WriteProblem, Open: n.open, Metrics: n.metrics})
+	mux := http.NewServeMux()
+	mux.Handle("/", web.Handler())
+	mux.Handle("/v1/", door.Handler())
+	for _, kind := range []whip.Kind{whip.Publish, whip.Play} {
+		mux.Handle("/v1/rooms/{room}/"+string(kind), media)
+		mux.Handle("/v1/rooms/{room}/"+string(kind)+"/{session}", media)
+	}
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
+	serve := s.Serve
+	if n.cfg.HTTP.Cert != "" {
+		serve = func(l net.Listener) error { return s.ServeTLS(l, n.cfg.HTTP.Cert, n.cfg.HTTP.Key) }
+	}
+	return runServer(ctx, s, func() error { return serve(n.web) })
+}
+
+// announce closes ready when the log takes commands.
+func (n *Node) announce(ctx context.Context) error {
+	began := time.Now()
+	for !n.control.Available() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	n.logger.Info("ready", "url", n.cfg.HTTP.URL, "admin", n.admin.Addr().String(), "after", time.Since(began).Round(time.Millisecond))
+	close(n.ready)
+	return nil
+}
+
+// runServer serves until ctx ends and then gives the answers under way a moment to finish.
+func runServer(ctx context.Context, s *http.Server, serve func() error) error {
+	failed := make(chan error, 1)
+	go func() { failed <- serve() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := s.Shutdown(grace); err != nil {
+		err = s.Close() // event feeds do not finish by themselves
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+	}
+	<-failed
+	return nil
+}
+
+// serveAdmin serves metrics, health and the operator's verbs, from the very start.
+func (n *Node) serveAdmin(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", n.metrics.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) })
+	mux.HandleFunc("GET /readyz", n.readyz)
+	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.mesh.Members()) })
+	mux.HandleFunc("GET /v1/rooms", n.listRooms)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
+	return runServer(ctx, s, func() error { return s.Serve(n.admin) })
+}
+
+// readyz answers whether new people should be sent here, and if not, why not.
+func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-n.ready:
+	default:
+		answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "starting: the control log does not answer yet"})
+		return
+	}
+	if !n.control.Available() {
+		// Live rooms go on without the log, and people may join them; only decisions wait.
+		answer(w, http.StatusOK, map[string]any{"ready": true, "degraded": "the control log does not answer: no new decisions"})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"ready": true})
+}
+
+func (n *Node) listRooms(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-n.ready:
+		answer(w, http.StatusOK, n.control.Rooms())
+	default:
+		answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false})
+	}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body) // nobody is left to tell of an error
+}

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rotunda"
+	"rotunda/control"
+	"rotunda/control/room"
+	"rotunda/control/token"
+	"rotunda/node/rtc"
+	"rotunda/node/whip"
+)
+
+// open opens a media session for who has asked by WHIP or WHEP: the one door for audio, in and out.
+func (n *Node) open(ctx context.Context, q whip.Request) (whip.Session, string, error) {
+	r := n.rooms.hold(q.Room)
+	s, answer, err := n.openIn(ctx, r, q)
+	if err != nil {
+		n.rooms.release(r)
+		return nil, "", mediaError(err)
+	}
+	n.logger.Info("media session opened", "kind", q.Kind, "room", q.Room, "user", q.Claims.User, "session", s.ID())
+	return s, answer, nil
+}
+
+// openIn opens the session in r, which the session gives back when it is over.
+func (n *Node) openIn(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
+	state, err := r.current(ctx)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case state.Phase != room.Live:
+		return nil, "", room.ErrNotLive
+	case state.Banned(q.Claims.User):
+		return nil, "", room.ErrBanned
+	}
+	if q.Kind == whip.Publish {
+		return n.openMic(ctx, r, q)
+	}
+	return n.openPlayer(ctx, r, q)
+}
+
+// mediaError translates what the parts below say into what package whip answers.
+func mediaError(err error) error {
+	switch {
+	case errors.Is(err, rtc.ErrOffer):
+		return fmt.Errorf("%w: %v", whip.ErrOffer, err)
+	case errors.Is(err, rtc.ErrBusy), errors.Is(err, rtc.ErrClosed):
+		return fmt.Errorf("%w: %v", whip.ErrBusy, err)
+	}
+	return err
+}
+
+// openPlayer opens a session that takes audio.
+func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
+	s, answer, err := n.media.Play(ctx, q.Offer)
+	if err != nil {
+		return nil, "", err
+	}
+	p := newPlayer(q.Claims.User, s)
+	if err := r.join(p); err != nil {
+		s.Close()
+		return nil, "", err
+	}
+	n.sessions.listeners.Add(1)
+	n.bg.start(func(ctx context.Context) {
+		<-s.Done()
+		n.sessions.listeners.Add(-1)
+		r.leave(p)
+		n.rooms.release(r)
+		n.logger.Info("media session over", "kind", q.Kind, "room", r.id, "user", p.user, "session", s.ID())
+	})
+	return s, answer, nil
+}
+
+// openMic opens a session that gives audio, if the log lets the person speak. The log gives the session its epoch; until
+// then, and while the log says muted, the gate is shut.
+func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
+	actor := actorOf(q.Claims)
+	if q.Claims.Role != rotunda.NoRole && !q.Claims.Role.OnStage() {
+		return nil, "", fmt.Errorf("a token for a %s opens no microphone: %w", q.Claims.Role, room.ErrForbidden)
+	}
+	// First what the log says, then the work: who may not speak costs no media session.
+	state, err := r.current(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if !state.CanSpeak(q.Claims.User) && !actor.Grant {
+		return nil, "", fmt.Errorf("%s is not on stage: %w", q.Claims.User, room.ErrForbidden)
+	}
+	m := newMic(q.Claims.User, n.metrics)
+	s, answer, err := n.media.Publish(ctx, q.Offer, m.packet)
+	if err != nil {
+		return nil, "", err
+	}
+	m.session = s
+	state, err = n.control.Do(ctx, r.id, actor, room.Publish{Node: n.cfg.ID})
+	if err != nil {
+		s.Close()
+		return nil, "", err
+	}
+	m.epoch = state.MicEpoch(m.user)
+	r.speak(m, state)
+	n.sessions.speakers.Add(1)
+	n.bg.start(func(ctx context.Context) {
+		<-s.Done()
+		n.sessions.speakers.Add(-1)
+		r.hush(m)
+		n.unpublish(ctx, r.id, m)
+		n.rooms.release(r)
+		n.logger.Info("media session over", "kind", q.Kind, "room", r.id, "user", m.user, "session", s.ID())
+	})
+	return s, answer, nil
+}
+
+// unpublish tells the log that a microphone session is over, until the log takes it, the room is over or the node stops.
+func (n *Node) unpublish(ctx context.Context, id rotunda.RoomID, m *mic) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		_, err := n.control.Do(ctx, id, room.Actor{System: true}, room.Unpublish{User: m.user, Epoch: m.epoch})
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, control.ErrUnavailable) && !errors.Is(err, control.ErrUnknownOutcome) {
+			n.logger.Debug("the end of a microphone session is not recorded", "room", id, "user", m.user, "error", err)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// actorOf is who gives a command with these claims. A token that names its room and role is an operator's grant; package
+// whip and the API have checked that the room is this one.
+func actorOf(c token.Claims) room.Actor {
+	return room.Actor{User: c.User, Name: c.Name, Role: c.Role, Grant: c.Room != "" && c.Role.OnStage()}
+}
+
+// join adds a player to the room's audience.
+func (r *roomServer) join(p *player) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state.Banned(p.user) { // since openIn asked
+		return room.ErrBanned
+	}
+	p.setHearing(audible(r.state).Hears(p.user))
+	r.audience.add(p)
+	r.reconcile()
+	return nil
+}
+
+func (r *roomServer) leave(p *player) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.audience.remove(p)
+	r.reconcile()
+}
+
+// speak takes in a microphone that the log knows, as of state.
+func (r *roomServer) speak(m *mic, state *room.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.advance(state)
+	if old := r.mics[m.user]; old != nil {
+		old.end()
+	}
+	r.mics[m.user] = m
+	r.reconcile()
+}
+
+func (r *roomServer) hush(m *mic) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.end()
+	if r.mics[m.user] == m {
+		delete(r.mics, m.user)
+	}
+}
