@@ -1,0 +1,214 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long a page may take to show what is due, on a busy machine. Tests that promise a time say so themselves.
+const patience = 20 * time.Second
+
+// page is one person's browser: a process of its own, with a microphone that plays a file.
+type page struct {
+	t    *testing.T
+	who  string
+	ctx  context.Context
+	said *lines // the console
+}
+
+// openBrowser starts a browser whose microphone plays the WAV file, with permission to use it.
+func openBrowser(t *testing.T, who, microphone string) *page {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(browserPath(t)),
+		chromedp.NoSandbox, // root has no other choice
+		chromedp.DisableGPU,
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("lang", "en"),
+		chromedp.Flag("use-fake-device-for-media-stream", true),
+		chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.Flag("use-file-for-fake-audio-capture", microphone),
+		chromedp.WindowSize(phone.width, phone.height),
+	)
+	allocator, closeBrowser := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	ctx, closePage := chromedp.NewContext(allocator)
+	p := &page{t: t, who: who, ctx: ctx, said: &lines{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			p.picture("failed-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + who)
+			t.Logf("%s's page shows:\n%s\n%s's console:\n%s", who, p.textNow(), who, p.said.tail(4000))
+		}
+		closePage()
+		closeBrowser()
+	})
+	if err := chromedp.Do(ctx); err != nil { // starts the browser
+		t.Fatalf("start %s's browser: %v", who, err)
+	}
+	messages := chromedp.Console(ctx)
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			_, _ = fmt.Fprintln(p.said, m)
+		}
+	}()
+	p.show(phone, "light")
+	return p
+}
+
+// browserPath finds Chromium.
+func browserPath(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("ROTUNDA_BROWSER"); path != "" {
+		return path
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no browser to test with: install Chromium (`make test` does, on Debian) or name one in ROTUNDA_BROWSER")
+	return ""
+}
+
+// size is a screen.
+type size struct {
+	name          string
+	width, height int
+}
+
+var (
+	phone   = size{"phone", 390, 844}
+	desktop = size{"desktop", 1280, 800}
+)
+
+// show makes the screen of that size and colour scheme.
+func (p *page) show(s size, scheme string) {
+	p.t.Helper()
+	err := chromedp.Do(p.ctx,
+		chromedp.EmulateViewport(int64(s.width), int64(s.height)),
+		chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			return err
+		}))
+	if err != nil {
+		p.t.Fatalf("%s: show %s %s: %v", p.who, s.name, scheme, err)
+	}
+}
+
+// open loads a page.
+func (p *page) open(url string) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, chromedp.Navigate(url)); err != nil {
+		p.t.Fatalf("%s: open %s: %v", p.who, url, err)
+	}
+}
+
+// press clicks the button or link of that name with the mouse, once it is there and may be pressed.
+func (p *page) press(name string) {
+	p.t.Helper()
+	p.click(fmt.Sprintf(`//*[self::button or self::a][not(@disabled)][@aria-label=%[1]q or contains(normalize-space(.), %[1]q)]`, name), name)
+}
+
+func (p *page) click(xpath, name string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.WaitVisible(xpath), chromedp.Click(xpath)); err != nil {
+		p.t.Fatalf("%s: press %q: %v", p.who, name, err)
+	}
+}
+
+// fill types into the field of that label, over what it held.
+func (p *page) fill(label, text string) {
+	p.t.Helper()
+	xpath := fmt.Sprintf(`//label[contains(normalize-space(.), %q)]//*[self::input or self::textarea]`, label)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.WaitVisible(xpath), chromedp.Clear(xpath), chromedp.SendKeys(xpath, text)); err != nil {
+		p.t.Fatalf("%s: fill %q: %v", p.who, label, err)
+	}
+}
+
+// sees waits until the words can be read on the page.
+func (p *page) sees(words string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("sees %q", words), fmt.Sprintf(`document.body.innerText.includes(%q)`, words), patience)
+}
+
+// doesNotSee fails when the words are on the page now.
+func (p *page) doesNotSee(words string) {
+	p.t.Helper()
+	if strings.Contains(p.textNow(), words) {
+		p.t.Errorf("%s sees %q", p.who, words)
+	}
+}
+
+// until asks the page again and again until the expression is true, and answers how long that took.
+func (p *page) until(what, expression string, within time.Duration) time.Duration {
+	p.t.Helper()
+	start := time.Now()
+	for {
+		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](expression))
+		if err == nil && ok {
+			return time.Since(start)
+		}
+		if time.Since(start) > within {
+			p.t.Fatalf("%s: not within %v: %s (%v)", p.who, within, what, err)
+		}
+		time.Sleep(40 * time.Millisecond) // how often a person would look; the condition decides, not the pause
+	}
+}
+
+func (p *page) textNow() string {
+	text, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	if err != nil {
+		return "(" + err.Error() + ")"
+	}
+	return text
+}
+
+// tile is the expression that is true when somebody's place on the stage carries the mark.
+func tile(name, mark, value string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll("[data-user]")].some(e => e.querySelector(".person-name bdi").textContent === %q && e.dataset[%q] === %q)`, name, mark, value)
+}
+
+// phase is the expression that is true while the page says so of its connection.
+func phase(name string) string {
+	return fmt.Sprintf(`document.querySelector("[data-phase]")?.dataset.phase === %q`, name)
+}
+
+// pictures keeps the screen as it is, in both sizes and both colour schemes.
+func (p *page) pictures(name string) {
+	p.t.Helper()
+	for _, s := range []size{phone, desktop} {
+		for _, scheme := range []string{"light", "dark"} {
+			p.show(s, scheme)
+			p.picture(name + "-" + s.name + "-" + scheme)
+		}
+	}
+	p.show(phone, "light")
+}
+
+func (p *page) picture(name string) {
+	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(artefacts(p.t), name+".png"), picture, 0o644)
+	}
+	if err != nil {
+		p.t.Logf("%s: picture %s: %v", p.who, name, err)
+	}
+}

@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// regions are those of the mesh that every test here runs on.
+var regions = []string{"us-east", "eu-west", "ap-south"}
+
+// startMax is how long three nodes may take until they serve, on a busy machine.
+const startMax = 60 * time.Second
+
+// mesh is three nodes, each a process of its own.
+type mesh struct {
+	urls []string // of the nodes' pages, without a slash at the end
+}
+
+// startMesh runs `rotunda up` and waits until every node serves. The mesh is stopped when the test ends.
+func startMesh(t *testing.T) *mesh {
+	t.Helper()
+	if urls := os.Getenv("ROTUNDA_URLS"); urls != "" {
+		return &mesh{urls: strings.Split(urls, ",")}
+	}
+	binary := os.Getenv("ROTUNDA_BINARY")
+	if binary == "" {
+		binary = filepath.Join(root(t), "bin", "rotunda")
+	}
+	if _, err := os.Stat(binary); err != nil {
+		t.Fatalf("there is no binary to test: run `make build` first (%v)", err)
+	}
+	port := freePorts(t, len(regions))
+	m := &mesh{}
+	for i := range regions {
+		m.urls = append(m.urls, fmt.Sprintf("http://127.0.0.1:%d", port+i))
+	}
+	up := exec.Command(binary, "up", "--regions", strings.Join(regions, ","), "--http", fmt.Sprintf("127.0.0.1:%d", port), "--data", t.TempDir())
+	var output lines
+	up.Stdout, up.Stderr = &output, &output
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- up.Wait() }()
+	t.Cleanup(func() { stop(t, up, ended, &output) })
+	m.wait(t, ended, &output)
+	return m
+}
+
+// stop ends the mesh as Ctrl-C does, and keeps what it said where the test failed.
+func stop(t *testing.T, up *exec.Cmd, ended <-chan error, output *lines) {
+	_ = up.Process.Signal(syscall.SIGINT)
+	select {
+	case err := <-ended:
+		if err != nil && !t.Failed() {
+			t.Errorf("rotunda up, stopped by Ctrl-C, ended with %v:\n%s", err, output.tail(2000))
+		}
+	case <-time.After(15 * time.Second):
+		_ = up.Process.Kill()
+		t.Errorf("rotunda up did not end within 15 s of Ctrl-C:\n%s", output.tail(2000))
+	}
+	if t.Failed() {
+		file := filepath.Join(artefacts(t), strings.ReplaceAll(t.Name(), "/", "-")+".log")
+		_ = os.WriteFile(file, []byte(output.String()), 0o644)
+		t.Logf("what the nodes said is in %s", file)
+	}
+}
+
+// wait returns when every node answers a ping and knows the others, so that a room is seen everywhere.
+func (m *mesh) wait(t *testing.T, ended <-chan error, output *lines) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startMax)
+	defer cancel()
+	for _, url := range m.urls {
+		for !answers(ctx, url+"/v1/ping") {
+			select {
+			case err := <-ended:
+				t.Fatalf("rotunda up ended with %v before it served:\n%s", err, output.tail(4000))
+			case <-ctx.Done():
+				t.Fatalf("%s does not serve after %v:\n%s", url, startMax, output.tail(4000))
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func answers(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode < 300
+}
+
+// freePorts returns the first of n TCP ports in a row that nobody listens on.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := first.Addr().(*net.TCPAddr).Port
+		open := []net.Listener{first}
+		for i := 1; i < n; i++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
+			if err != nil {
+				break
+			}
+			open = append(open, l)
+		}
+		for _, l := range open {
+			_ = l.Close()
+		}
+		if len(open) == n {
+			return port
+		}
+	}
+	t.Fatalf("no %d free ports in a row", n)
+	return 0
+}
+
+// root is the checkout's top folder.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// artefacts is where pictures and logs are kept.
+func artefacts(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(root(t), "artefacts", "e2e")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// lines collects what processes say. Safe for concurrent use.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// tail is the last n bytes.
+func (l *lines) tail(n int) string {
+	s := l.String()
+	return s[max(0, len(s)-n):]
+}
