@@ -64,6 +64,9 @@ func (n *Session) Send(track int, p *edge.Packet) {
 	case <-n.stop:
 		n.server.metrics.EgressDropped.With("closed").Inc()
 		return
+	default:
+	}
+	select {
 	case <-n.connected:
 	default:
 		return

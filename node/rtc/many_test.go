@@ -1,0 +1,390 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"rotunda"
+	"rotunda/metrics"
+	"rotunda/node/edge"
+	"rotunda/node/ingest"
+)
+
+// Fifty listeners hear every packet, on one socket.
+func TestFiftyListeners(t *testing.T) {
+	noLeaks(t)
+	const listeners, packets = 50, 25
+	s, _ := loopback(t, nil)
+	e := serve(t, s.Play)
+	var heard [listeners]atomic.Int32
+	var all sync.WaitGroup
+	all.Add(listeners)
+	players := make(chan *Player, listeners)
+	for i := range listeners {
+		go func() {
+			p, err := DialPlayer(t.Context(), ClientConfig{URL: e.URL}, func(r Received) {
+				if want := heard[i].Load(); r.Sequence != uint16(want) || r.Sources.Len() != 1 {
+					t.Errorf("listener %d: packet %d with %d sources, want number %d", i, r.Sequence, r.Sources.Len(), want)
+				}
+				if heard[i].Add(1) == packets {
+					all.Done()
+				}
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			players <- p
+		}()
+	}
+	var sessions []*Session
+	for range listeners {
+		session := await(t, e.sessions, "session")
+		await(t, session.Connected(), "connection")
+		sessions = append(sessions, session)
+	}
+	defer func() {
+		for range listeners {
+			if p := <-players; p != nil {
+				p.Close(context.Background())
+			}
+		}
+	}()
+	tick := time.NewTicker(rotunda.FrameDuration)
+	defer tick.Stop()
+	for i := range packets {
+		p := edge.Packet{Sequence: uint16(i), Timestamp: uint32(i) * rotunda.FrameTicks, Sources: rotunda.SourcesOf(9), Payload: []byte{0xf8, 1, 2}}
+		for _, session := range sessions {
+			session.Send(0, &p)
+		}
+		<-tick.C
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	await(t, done, "all packets at all listeners")
+}
+
+// A sink that panics costs its own session and nothing else.
+func TestPanicStaysInside(t *testing.T) {
+	noLeaks(t)
+	s, _ := loopback(t, nil)
+	got := make(chan ingest.Packet, 8)
+	var bad atomic.Bool
+	e := serve(t, func(ctx context.Context, offer string) (*Session, string, error) {
+		mine := !bad.Swap(true)
+		return s.Publish(ctx, offer, func(p ingest.Packet) {
+			if mine {
+				panic("a bug that a packet has found")
+			}
+			got <- p
+		})
+	})
+	var clients [2]*Publisher
+	var sessions [2]*Session
+	for i := range clients {
+		p, err := DialPublisher(t.Context(), ClientConfig{URL: e.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close(context.Background())
+		clients[i], sessions[i] = p, await(t, e.sessions, "session")
+	}
+	for _, p := range clients {
+		if err := p.Write([]byte{0xf8}, rotunda.FrameDuration, 0, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, sessions[0].Done(), "end of the session with the bug")
+	await(t, got, "packet of the other session")
+}
+
+// A publisher like OBS offers video as well, and may offer it first: the video is rejected and the audio works.
+func TestVideoIsRejected(t *testing.T) {
+	noLeaks(t)
+	s, _ := loopback(t, nil)
+	var media webrtc.MediaEngine
+	if err := media.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	var settings webrtc.SettingEngine
+	settings.SetIncludeLoopbackCandidate(true)
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.GracefulClose()
+	connected := make(chan struct{})
+	var once sync.Once
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateConnected {
+			once.Do(func() { close(connected) })
+		}
+	})
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		t.Fatal(err) // receiving: pion's own client does not put up with the rejection of a picture that it sends
+	}
+	sound, err := webrtc.NewTrackLocalStaticRTP(opus, "a", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pc.AddTransceiverFromTrack(sound, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+		t.Fatal(err)
+	}
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan ingest.Packet, 8)
+	_, answer, err := s.Publish(t.Context(), offer.SDP, func(p ingest.Packet) { got <- p })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(answer, "m=video 0 ") {
+		t.Errorf("video is not rejected:\n%s", answer)
+	}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, connected, "connection")
+	if err := sound.WriteRTP(&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: 7}, Payload: []byte{0xf8}}); err != nil {
+		t.Fatal(err)
+	}
+	if p := await(t, got, "audio"); p.Sequence != 7 {
+		t.Errorf("packet %d, want 7", p.Sequence)
+	}
+}
+
+// A socket bound to all addresses of both families serves the address that is offered.
+func TestWildcardSocket(t *testing.T) {
+	noLeaks(t)
+	v4 := netip.MustParseAddr("127.0.0.1")
+	for _, c := range []struct {
+		network string
+		address netip.Addr
+	}{{"udp4", v4}, {"udp", v4}, {"udp", globalIPv6(t)}} {
+		t.Run(c.network+" "+c.address.String(), func(t *testing.T) {
+			if !c.address.IsValid() {
+				t.Skip("no global IPv6 address on this machine")
+			}
+			conn, err := net.ListenUDP(c.network, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			port := conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+			s, err := NewServer(Config{Conn: conn, Addresses: []netip.AddrPort{netip.AddrPortFrom(c.address, port)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			e := serve(t, s.Play)
+			p, err := DialPlayer(t.Context(), ClientConfig{URL: e.URL}, func(Received) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Close(context.Background())
+		})
+	}
+}
+
+func globalIPv6(t *testing.T) netip.Addr {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsGlobalUnicast() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// deaf is a connected player that takes no packets, for tests of Send alone.
+func deaf(m *metrics.Set) *Session {
+	up := make(chan struct{})
+	close(up)
+	s := &Server{metrics: m, logger: slog.New(slog.DiscardHandler)}
+	return &Session{server: s, connected: up, stop: make(chan struct{}), player: player{tracks: make([]*webrtc.TrackLocalStaticRTP, 1), ready: make(chan struct{}, 1)}}
+}
+
+func TestSendNeverBlocksNorAllocates(t *testing.T) {
+	m := metrics.New("test", "none")
+	n := deaf(m)
+	p := edge.Packet{Payload: make([]byte, 120)}
+	for i := range 2 * queueLen {
+		p.Sequence = uint16(i)
+		n.Send(0, &p)
+	}
+	if a := testing.AllocsPerRun(100, func() { n.Send(0, &p) }); a != 0 {
+		t.Errorf("%v allocations for each packet sent", a)
+	}
+	n.Close()
+	n.Send(0, &p)
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		fmt.Sprintf(`rotunda_egress_dropped_total{reason="queue_full"} %d`, queueLen+101), `rotunda_egress_dropped_total{reason="closed"} 1`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}
+
+func TestQueue(t *testing.T) {
+	var q queue
+	var item queued
+	if q.pop(&item) {
+		t.Error("something in an empty queue")
+	}
+	payload := []byte{0}
+	for i := range queueLen + 3 {
+		payload[0] = byte(i)
+		if dropped := q.push(i%4, &edge.Packet{Sequence: uint16(i), Sources: rotunda.SourcesOf(rotunda.SSRC(i)), Payload: payload}); dropped != (i >= queueLen) {
+			t.Errorf("push %d: dropped %v", i, dropped)
+		}
+	}
+	for i := 3; i < queueLen+3; i++ { // the oldest three are gone
+		if !q.pop(&item) || item.sequence != uint16(i) || item.track != i%4 || item.payload[0] != byte(i) || item.sources.At(0) != rotunda.SSRC(i) {
+			t.Errorf("pop: %+v, want number %d", item, i)
+		}
+	}
+	if q.pop(&item) {
+		t.Error("more than was put in")
+	}
+	q.push(0, &edge.Packet{Payload: []byte{1, 2}})
+	q.pop(&item)
+	q.push(0, &edge.Packet{Payload: []byte{3, 4}})
+	if string(item.payload) != "\x01\x02" {
+		t.Errorf("a packet changed under its reader: %x", item.payload)
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	now := time.Date(2036, 2, 7, 6, 28, 20, 0, time.UTC) // just after NTP's seconds wrap
+	for _, c := range []struct {
+		sent, held, want time.Duration // sent: before now
+		ok               bool
+	}{
+		{180 * time.Millisecond, 100 * time.Millisecond, 80 * time.Millisecond, true},
+		{10 * time.Second, 0, 10 * time.Second, true},
+		{100 * time.Millisecond, 100 * time.Millisecond, 0, true},
+		{100 * time.Millisecond, time.Second, 0, false}, // held it before it was sent
+	} {
+		got, ok := roundTrip(now, ntpShort(now.Add(-c.sent)), uint32(c.held*65536/time.Second))
+		if ok != c.ok || (got-c.want).Abs() > 50*time.Microsecond {
+			t.Errorf("sent %v ago, held %v: %v, %v, want %v, %v", c.sent, c.held, got, ok, c.want, c.ok)
+		}
+	}
+	if _, ok := roundTrip(now, 0, 5); ok {
+		t.Error("a round trip without a sender report")
+	}
+}
+
+func TestLosses(t *testing.T) {
+	m := metrics.New("test", "none")
+	l := losses{gauge: m.EgressLost}
+	a, b := &Session{}, &Session{}
+	for _, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() { l.report(a, .5) }, "0.5"}, {func() { l.report(b, 0) }, "0.25"}, {func() { l.report(a, .25) }, "0.125"},
+		{func() { l.forget(b) }, "0.25"}, {func() { l.forget(b) }, "0.25"}, {func() { l.forget(a) }, "0"},
+	} {
+		step.do()
+		w := httptest.NewRecorder()
+		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		if !strings.Contains(w.Body.String(), "rotunda_egress_lost_ratio "+step.want+"\n") {
+			t.Errorf("the mean is not %s", step.want)
+		}
+	}
+}
+
+// FuzzIngestPacket: no RTP packet, however it is made, gets more out of its payload or level than is there.
+func FuzzIngestPacket(f *testing.F) {
+	good, err := (&rtp.Packet{Header: rtp.Header{Version: 2, Extension: true, ExtensionProfile: rtp.ExtensionProfileOneByte, Extensions: []rtp.Extension{}}, Payload: []byte{0xf8}}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint8(1), good)
+	f.Add(uint8(1), []byte("\x90\x6f\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\xbe\xde\x00\x01\x10\x85\x00\x00opus"))
+	f.Add(uint8(1), []byte("\xb0\x6f\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\xbe\xde\x00\x01\x1f\x85\x00\x00\x00"))
+	var p rtp.Packet // used again for every packet, as read does
+	f.Fuzz(func(t *testing.T, level uint8, b []byte) {
+		if p.Unmarshal(b) != nil {
+			return
+		}
+		got := ingestPacket(&p, level, time.Time{})
+		if got.Level > 127 || len(got.Payload) > len(b)-12 || !got.HasLevel && (got.Voice || got.Level != 0) {
+			t.Errorf("%+v of %x", got, b)
+		}
+	})
+}
+
+// Redirects are followed with the token and the offer, errors are shown in the server's words.
+func TestClientHTTP(t *testing.T) {
+	noLeaks(t)
+	var posts atomic.Int32
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /a", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/b")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
+	mux.HandleFunc("POST /b", func(w http.ResponseWriter, r *http.Request) {
+		posts.Add(1)
+		offer, _ := io.ReadAll(r.Body)
+		if r.Header.Get("Authorization") != "Bearer t0ken" || r.Header.Get("Content-Type") != "application/sdp" || !strings.Contains(string(offer), "m=audio") {
+			t.Errorf("after the redirect: %v %q", r.Header, offer)
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, `{"title":"Busy","detail":"come back later"}`)
+	})
+	mux.HandleFunc("POST /loop", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/loop")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	})
+	mux.HandleFunc("POST /nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) })
+	mux.HandleFunc("POST /html", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/x")
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusCreated)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	for path, want := range map[string]string{
+		"/a": "503 Service Unavailable: Busy: come back later", "/loop": "more than 5 redirects", "/nowhere": "201 without the session's Location",
+		"/html": `the answer is "text/html"`, "/missing": "404 Not Found: 404 page not found",
+	} {
+		_, err := DialPublisher(t.Context(), ClientConfig{URL: server.URL + path, Token: "t0ken"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", path, err, want)
+		}
+		var refused *HTTPError
+		if path == "/a" && (!errors.As(err, &refused) || refused.RetryAfter != 7*time.Second || refused.Status != 503) {
+			t.Errorf("%s: %+v", path, refused)
+		}
+	}
+	if posts.Load() != 1 {
+		t.Errorf("%d requests came through the redirect", posts.Load())
+	}
+}
