@@ -62,6 +62,11 @@ type (
 		Room        string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 		IfNoneMatch string `header:"If-None-Match" example:"\"17\"" doc:"The ETag of what is known already: 304 when nothing has changed."`
 	}
+	getAnswer struct {
+		Status int
+		ETag   string `header:"ETag" example:"\"17\"" doc:"The room's sequence number."`
+		Body   room.View
+	}
 	listCall struct {
 		State  room.Phase `query:"state" enum:"scheduled,live,ended" example:"live" doc:"Only rooms in this state."`
 		Tag    string     `query:"tag" maxLength:"128" example:"sea" doc:"Only rooms with this tag."`
@@ -167,15 +172,15 @@ func (a *API) createRoom(ctx context.Context, in *createCall) (*createAnswer, er
 	return &createAnswer{Location: "/v1/rooms/" + string(id), ETag: etag(s.Seq), Body: s.View()}, nil
 }
 
-func (a *API) getRoom(ctx context.Context, in *getCall) (*roomAnswer, error) {
+func (a *API) getRoom(ctx context.Context, in *getCall) (*getAnswer, error) {
 	s, err := a.cfg.Control.Get(ctx, rotunda.RoomID(in.Room))
 	if err != nil {
 		return nil, err
 	}
 	if in.IfNoneMatch == etag(s.Seq) {
-		return nil, &problem{Status: http.StatusNotModified, header: http.Header{"Etag": {etag(s.Seq)}}}
+		return &getAnswer{Status: http.StatusNotModified, ETag: etag(s.Seq)}, nil
 	}
-	return answerRoom(s), nil
+	return &getAnswer{Status: http.StatusOK, ETag: etag(s.Seq), Body: s.View()}, nil
 }
 
 func (a *API) followRoom(_ context.Context, in *eventsCall) (*huma.StreamResponse, error) {

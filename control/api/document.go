@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/danielgtaylor/huma/v2"
 )
 
@@ -79,8 +81,17 @@ var (
 	roles  = []any{"host", "cohost", "speaker"}
 )
 
+// inputs are the schemas of what is sent to us. What we send may grow, and a client that refuses unknown members would then
+// break; so only these are closed.
+var inputs = []string{"CreateBody", "EditBody", "GuestBody", "PolicyBody", "ReasonBody", "RemoveBody", "RequestBody", "RoleBody"}
+
 // describe writes the descriptions into the schemas.
 func describe(schemas map[string]*huma.Schema) {
+	for name, s := range schemas {
+		if closed, ok := s.AdditionalProperties.(bool); ok && !closed && !slices.Contains(inputs, name) {
+			s.AdditionalProperties = nil
+		}
+	}
 	for name, properties := range described {
 		schema, ok := schemas[name]
 		if !ok {

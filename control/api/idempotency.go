@@ -18,6 +18,8 @@ const (
 	answerBytesMax = 8 << 20
 	// answerLife is how long an answer is given again.
 	answerLife = 24 * time.Hour
+	// bodyTime is how long a body may take to arrive.
+	bodyTime = 5 * time.Second
 )
 
 // answers keeps what requests with an Idempotency-Key were answered, so that a client that heard nothing can ask again
@@ -155,7 +157,10 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, who string, do func(h
 			return errKey
 		}
 	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // where there is no connection there is nothing to wait for
 	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax+1))
+	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil || len(body) > bodyMax {
 		return errTooLarge
 	}

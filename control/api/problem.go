@@ -26,7 +26,6 @@ type problem struct {
 	Errors []fieldProblem `json:"errors,omitempty" doc:"What is wrong with which part of the request."`
 
 	retryAfter time.Duration // 0: no header
-	header     http.Header   // further headers, may be nil
 }
 
 // fieldProblem is what is wrong with one part of a request.
@@ -56,9 +55,6 @@ func (p *problem) ContentType(string) string { return "application/problem+json"
 // GetHeaders are the headers that go with the problem.
 func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
-	for name, values := range p.header {
-		h[name] = values
-	}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.retryAfter.Seconds())), 10))
 	}

@@ -32,7 +32,7 @@ type operation struct {
 func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
 	h := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
-		DefaultStatus: op.status, MaxBodyBytes: bodyMax + 1, RejectUnknownQueryParameters: true,
+		DefaultStatus: op.status, MaxBodyBytes: bodyMax + 1, BodyReadTimeout: bodyTime, RejectUnknownQueryParameters: true,
 		Responses: a.refusals(op, reflect.TypeFor[I]()),
 	}
 	if op.user {
