@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rotunda"
+	"rotunda/node/identity"
+)
+
+func newCerts(t *terminal) *cobra.Command {
+	certs := &cobra.Command{
+		Use:   "certs",
+		Short: "Make the mesh's authority and its nodes' certificates",
+		Long: `Nodes believe each other by certificates that one authority signed.
+
+  rotunda certs init --dir certs
+  rotunda certs node fra-1 --region eu-central --host fra-1.example.org --host 192.0.2.7 --dir certs
+
+Give each node ca.crt, its own .crt and its own .key, and keep ca.key where no node is.
+Nothing is ever overwritten.`,
+		Args: cobra.NoArgs,
+	}
+	var dir, mesh string
+	initialise := &cobra.Command{
+		Use:   "init",
+		Short: "Make the authority: ca.crt and ca.key",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			a, err := identity.CreateAuthority(dir, mesh, time.Now())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(t.out, "%s  %s\n", filepath.Join(dir, identity.AuthorityCert), a.Fingerprint())
+			fmt.Fprintf(t.err, "%s can make a node of anything: move it off this machine when the nodes have their certificates.\n",
+				filepath.Join(dir, identity.AuthorityKey))
+			return nil
+		},
+	}
+	initialise.Flags().StringVar(&mesh, "name", "rotunda", "name of the mesh, for people")
+	var r identity.NodeRequest
+	var region string
+	node := &cobra.Command{
+		Use:   "node NAME --region REGION [--host HOST]…",
+		Short: "Make a node's certificate and key: NAME.crt and NAME.key",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r.ID, r.Region = rotunda.NodeID(args[0]), rotunda.Region(region)
+			if err := r.Valid(); err != nil {
+				return usageError{err}
+			}
+			a, err := identity.LoadAuthority(dir)
+			if err != nil {
+				return fmt.Errorf("no authority to sign with (rotunda certs init makes one): %w", err)
+			}
+			fingerprint, err := a.CreateNode(dir, r, time.Now())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(t.out, "%s  %s\n", filepath.Join(dir, args[0]+".crt"), fingerprint)
+			return nil
+		},
+	}
+	node.Flags().StringVar(&region, "region", "", "where the node stands (needed)")
+	node.Flags().StringSliceVar(&r.Hosts, "host", nil, "name or IP address under which others reach the node's control log; may be repeated")
+	node.Flags().DurationVar(&r.Life, "life", identity.NodeLife, "how long the certificate is good for")
+	_ = node.MarkFlagRequired("region") // fails for a flag that does not exist
+	for _, c := range []*cobra.Command{initialise, node} {
+		c.Flags().StringVar(&dir, "dir", "certs", "folder of the files")
+	}
+	certs.AddCommand(initialise, node)
+	return certs
+}
+
+func newKeygen(t *terminal) *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use:   "keygen [token|gossip]",
+		Short: "Make a key: for signing tokens (default), or the gossip key",
+		Long: `Make a key in files; the key itself is never shown.
+
+  rotunda keygen                  token.key (private, signs tokens) and token.pub (checks them)
+  rotunda keygen gossip           gossip.key, the same one for all nodes
+
+Nothing is ever overwritten.`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"token", "gossip"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			in := func(name string) string { return filepath.Join(dir, name) }
+			if len(args) == 1 && args[0] == "gossip" {
+				fingerprint, err := identity.CreateGossipKey(in("gossip.key"))
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(t.out, "%s  %s\n", in("gossip.key"), fingerprint)
+				return nil
+			}
+			id, err := identity.CreateSigningKey(in("token.key"), in("token.pub"))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(t.out, "%s  %s\n", in("token.key"), id)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", ".", "folder of the files")
+	return c
+}
