@@ -108,7 +108,8 @@ func NewEncoder(c EncoderConfig) (*Encoder, error) {
 }
 
 // Encode writes the packet of 20 ms of audio (FrameSamples values of -1 to 1) into b, which has room for PacketMax bytes,
-// and returns its length. With DTX a length of at most 2 says that nothing needs to be sent. It allocates nothing.
+// and returns its length. With DTX a length of at most 2 says that nothing needs to be sent. It allocates nothing, but
+// with error correction the library copies its quantiser's state, in five pieces.
 func (e *Encoder) Encode(pcm []float32, b []byte) (int, error) {
 	if len(pcm) != FrameSamples {
 		return 0, fmt.Errorf("opus: encode %d samples, want %d", len(pcm), FrameSamples)
