@@ -93,7 +93,7 @@ func Compare(ref, got []float32, lagMax int) Likeness {
 	for at := 0; at+segment <= len(ref); at += segment {
 		x := ref[at : at+segment]
 		p := Power(x)
-		if p < whole/100 {
+		if p <= whole/100 {
 			continue
 		}
 		out.Segments++
