@@ -97,19 +97,32 @@ func (c Config) embedded() (*embed.Config, error) {
 	ec.EnableGRPCGateway = false
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(c.Logger))
 	if len(c.Peers) <= 1 {
-		c.alone(ec)
-		return ec, nil
+		return ec, c.alone(ec)
 	}
 	return ec, c.member(ec)
 }
 
-// alone makes a cluster of one that listens nowhere. Its peer URL is a name and is never connected to.
-func (c Config) alone(ec *embed.Config) {
+// alone makes a cluster of one. It listens nowhere, unless other nodes are to use it as clients. Its peer URL is a name and
+// is never connected to.
+func (c Config) alone(ec *embed.Config) error {
 	self := url.URL{Scheme: "http", Host: "localhost:2380"}
 	ec.ListenPeerUrls, ec.ListenClientUrls, ec.AdvertiseClientUrls = nil, nil, nil
 	ec.AdvertisePeerUrls = []url.URL{self}
 	ec.InitialCluster = c.Name + "=" + self.String()
 	ec.TickMs, ec.ElectionMs = uint(electionAlone/5/time.Millisecond), uint(electionAlone/time.Millisecond)
+	if c.ListenClient == "" {
+		return nil
+	}
+	if c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Key == "" {
+		return fmt.Errorf("serving other nodes needs a CA, a certificate and a key")
+	}
+	client, err := listenURL("client", c.ListenClient)
+	if err != nil {
+		return err
+	}
+	ec.ListenClientUrls, ec.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
+	ec.ClientTLSInfo, ec.TlsMinVersion = c.TLS.info(), "TLS1.3"
+	return nil
 }
 
 // member makes one member of the cluster of c.Peers.

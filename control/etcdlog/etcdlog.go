@@ -53,7 +53,7 @@ type Config struct {
 	// Peers are the control nodes, name → https://host:port. It must be the same on all of them.
 	Peers        map[string]string
 	ListenPeer   string // cluster: IP address and port for the other control nodes
-	ListenClient string // cluster: IP address and port for the nodes that are no control nodes
+	ListenClient string // IP address and port for the nodes that are no control nodes; empty and alone: no port
 	// Endpoints are the URLs of the control nodes' client ports, or of an operator's own etcd: https, or http without TLS.
 	Endpoints []string
 	TLS       TLS          // needed for a cluster and for https endpoints
@@ -77,12 +77,16 @@ const (
 	// retryWait is how long to wait before asking again after an error.
 	retryWait = 50 * time.Millisecond
 	// checkEvery is how often a follower compares what it has seen with the log even though nothing happens: it finds a log
-	// that was put back from a backup, on which no watch would report anything.
-	checkEvery = 30 * time.Second
+	// that was put back from a backup, on which no watch would report anything, and leaves a server that hangs.
+	checkEvery = 10 * time.Second
+	// askMax is how long one server may take to answer a question before another one is asked.
+	askMax = time.Second
 	// listEvery is the same for the list of all rooms, which is longer.
 	listEvery = 5 * time.Minute
 	// readyMax is how long Open waits for a cluster to have a leader. It may have to do without: the others may start later.
 	readyMax = 3 * time.Second
+	// handOverMax is how long Close tries to make one other member the leader.
+	handOverMax = 500 * time.Millisecond
 	// closeMax is how long Close waits for etcd.
 	closeMax = 10 * time.Second
 )
@@ -113,6 +117,8 @@ func (l *Log) Close() error {
 		}
 		done := make(chan struct{})
 		go func() {
+			l.handOver()
+			l.server.Server.HardStop() // without etcd's own hand-over, which waits for seconds when all members stop at once
 			l.server.Close()
 			close(done)
 		}()
@@ -124,6 +130,25 @@ func (l *Log) Close() error {
 		}
 	})
 	return err
+}
+
+// handOver makes another member the leader where this one is it, so that a member that leaves politely is not missed.
+func (l *Log) handOver() {
+	s := l.server.Server
+	for _, m := range s.Cluster().Members() {
+		if s.Leader() != s.MemberID() {
+			return
+		}
+		if m.ID == s.MemberID() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), handOverMax)
+		err := s.MoveLeader(ctx, uint64(s.MemberID()), uint64(m.ID))
+		cancel()
+		if err != nil {
+			l.logger.Warn("control log: leadership not handed over", "to", m.Name, "error", err)
+		}
+	}
 }
 
 // reachable reports whether a request can be sent to somebody who would pass it on to a leader. Where it says no, a request
