@@ -25,6 +25,9 @@ type Network interface {
 	Dial(ctx context.Context, address string) (net.Conn, error)
 }
 
+// Sockets is the Network of real sockets.
+func Sockets() Network { return sockets{} }
+
 type sockets struct{}
 
 func (sockets) ListenPacket(address string) (net.PacketConn, error) {

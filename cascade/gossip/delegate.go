@@ -32,7 +32,9 @@ type entry struct {
 	signed   int64
 	key      crypto.PublicKey // of its certificate; nil: not seen yet
 	region   rotunda.Region   // of its certificate
+	recheck  bool             // a record had another signature: the certificate may be a new one
 	asked    time.Time        // when its certificate was asked for last
+	owed     bool             // it asked for this node's
 	suspect  bool
 	gone     rotunda.MemberState // Left or Dead; empty while it is up
 	goneAt   time.Time
@@ -116,9 +118,7 @@ func (g *Gossip) alive(n *memberlist.Node) error {
 		return nil // memberlist may know it; Members does not until it is proven
 	}
 	if err := e.believe(r, bytes.Clone(n.Meta)); err != nil {
-		if errors.Is(err, errForged) { // or the node has a new certificate: then asking for it mends that
-			e.asked = time.Time{}
-		}
+		e.recheck = e.recheck || errors.Is(err, errForged)
 		return err
 	}
 	token(g.changed)

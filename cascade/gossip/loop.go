@@ -81,7 +81,7 @@ func (g *Gossip) meet(ml *memberlist.Memberlist, h hello) {
 		g.entries[id.ID] = e
 	}
 	if e != nil {
-		e.key, e.region = key, id.Region
+		e.key, e.region, e.recheck = key, id.Region, false
 		if !e.believed && e.raw != nil {
 			r, err := parseRecord(e.raw, id.ID)
 			if err == nil {
@@ -95,8 +95,12 @@ func (g *Gossip) meet(ml *memberlist.Memberlist, h hello) {
 	}
 	g.mu.Unlock()
 	token(g.changed)
-	if h.answer {
-		g.send(ml, h.from, false)
+	if h.answer && !g.send(ml, h.from, false) { // not heard of yet: its own record is still on the way
+		g.mu.Lock()
+		if e := g.entries[h.from]; e != nil {
+			e.owed = true
+		}
+		g.mu.Unlock()
 	}
 }
 
@@ -119,17 +123,29 @@ func (g *Gossip) send(ml *memberlist.Memberlist, to rotunda.NodeID, answer bool)
 	return false
 }
 
-// ask asks those for their certificates whose records are waiting for them.
+// ask asks those for their certificates whose records are waiting for them, and answers those who asked too early.
 func (g *Gossip) ask(ml *memberlist.Memberlist, now time.Time) {
-	var ids []rotunda.NodeID
+	var ids, owed []rotunda.NodeID
 	g.mu.Lock()
 	for id, e := range g.entries {
-		waits := e.gone == "" && (e.raw != nil && e.key == nil || e.believed && e.asked.IsZero())
+		if e.owed {
+			owed = append(owed, id)
+		}
+		waits := e.gone == "" && (e.raw != nil && e.key == nil || e.recheck)
 		if waits && now.Sub(e.asked) >= askEvery {
 			ids = append(ids, id)
 		}
 	}
 	g.mu.Unlock()
+	for _, id := range owed {
+		if g.send(ml, id, false) {
+			g.mu.Lock()
+			if e := g.entries[id]; e != nil {
+				e.owed = false
+			}
+			g.mu.Unlock()
+		}
+	}
 	for _, id := range ids {
 		if g.send(ml, id, true) {
 			g.mu.Lock()

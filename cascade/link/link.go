@@ -96,6 +96,7 @@ func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
 	}
 	l.silent.Store(-helloTicks)
 	l.control.wake = make(chan struct{}, 1)
+	l.control.put(wire.Hello{Revision: wire.Revision}) // before anybody else's first message
 	return l, nil
 }
 
@@ -130,7 +131,6 @@ func (l *Link) Run(ctx context.Context, h Handler) error {
 		l.conn.CloseWithError(code(ErrProtocol), "")
 		return l.why(ctx, err)
 	}
-	l.control.put(wire.Hello{Revision: wire.Revision})
 	g.Go(func() error { return l.readFrames(gctx, h) })
 	g.Go(func() error { return l.writeFrames(gctx) })
 	g.Go(func() error { return l.readControl(stream, h) })
@@ -143,16 +143,14 @@ func (l *Link) Run(ctx context.Context, h Handler) error {
 	return l.why(ctx, err)
 }
 
-// why finds the reason that counts: what the connection itself says, else what the first goroutine ended with.
+// why finds the reason that counts: what the peer said, else what the first goroutine ended with.
 func (l *Link) why(ctx context.Context, err error) error {
 	var app *quic.ApplicationError
 	switch {
 	case ctx.Err() != nil:
 		err = ErrClosed
-	case errors.As(context.Cause(l.conn.Context()), &app) && codes[app.ErrorCode] != nil:
-		if err = codes[app.ErrorCode]; app.Remote {
-			err = fmt.Errorf("closed by peer: %w", err)
-		}
+	case errors.As(context.Cause(l.conn.Context()), &app) && app.Remote && codes[app.ErrorCode] != nil:
+		err = fmt.Errorf("closed by peer: %w", codes[app.ErrorCode])
 	}
 	return fmt.Errorf("link to %s: %w", l.Peer.ID, err)
 }

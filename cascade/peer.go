@@ -1,0 +1,182 @@
+package cascade
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"rotunda"
+	"rotunda/cascade/link"
+	"rotunda/cascade/nodecert"
+	"rotunda/cascade/relay"
+	"rotunda/cascade/wire"
+)
+
+const (
+	// dialMax bounds one try to reach a peer.
+	dialMax = 4 * time.Second
+	// A peer whose link failed is no relay for holdFirst, then twice as long each time, up to holdMax, so that a node
+	// that comes and goes does not take streams along; after holdMax of good conduct it begins anew.
+	holdFirst = 10 * time.Second
+	holdMax   = time.Minute
+)
+
+// peer is another node as far as links go. All fields are guarded by Mesh.mu. It has one link today; the table knows it as
+// a port, so a bundle of links would be a change of this file alone.
+type peer struct {
+	id       rotunda.NodeID
+	link     *link.Link
+	port     relay.Port
+	wanted   bool // something waits for a link
+	dialling bool
+	cancel   context.CancelFunc // of the dial under way
+	upAt     time.Time
+	downAt   time.Time
+	busyAt   time.Time
+	hold     time.Duration
+	avoid    time.Time // no relay until then
+}
+
+// peer finds or makes the entry of a node. Called with m.mu held.
+func (m *Mesh) peer(id rotunda.NodeID) *peer {
+	p := m.peers[id]
+	if p == nil {
+		p = &peer{id: id}
+		m.peers[id] = p
+	}
+	return p
+}
+
+// dial connects to p and carries the link until it ends.
+func (m *Mesh) dial(ctx, dctx context.Context, p *peer) {
+	l, err := m.connect(dctx, p.id)
+	m.mu.Lock()
+	p.dialling = false
+	if err != nil && p.link == nil { // else it was faster to reach us
+		m.hold(p, time.Now())
+		m.do(m.core.Unreachable(p.id))
+	}
+	m.mu.Unlock()
+	if err != nil {
+		m.log.Debug("peer not reached", "peer", p.id, "err", err)
+		return
+	}
+	m.carry(ctx, l)
+}
+
+func (m *Mesh) connect(ctx context.Context, id rotunda.NodeID) (*link.Link, error) {
+	m.mu.Lock()
+	members := m.members
+	m.mu.Unlock()
+	for _, n := range members {
+		if n.ID == id {
+			return m.endpoint.Dial(ctx, n.Addresses.Cascade, nodecert.Identity{Region: n.Region, ID: n.ID})
+		}
+	}
+	return nil, errors.New("not a member")
+}
+
+// carry makes l the link to its peer, if none is better, and runs it until it ends.
+func (m *Mesh) carry(ctx context.Context, l *link.Link) {
+	h := m.adopt(l, time.Now())
+	err := l.Run(ctx, h)
+	m.ended(l, h.port, err, time.Now())
+}
+
+// adopt puts l into the table. Of two links to one peer, dialled from both ends at once, the one that the node with the
+// smaller id dialled stays, so both ends keep the same; of two from one end, the newer, for then the peer has begun anew.
+func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.peer(l.Peer.ID)
+	mine := m.cfg.Self.ID < p.id
+	if p.link != nil {
+		if p.link.Dialled != l.Dialled && l.Dialled != mine {
+			l.Close(link.ErrDuplicate)
+			return portHandler{m, 0}
+		}
+		p.link.Close(link.ErrDuplicate)
+		m.unlink(p, now)
+	}
+	if p.dialling && !l.Dialled && !mine {
+		p.cancel()
+	}
+	m.port++
+	p.link, p.port, p.upAt, p.busyAt = l, m.port, now, now
+	m.ports[m.port] = l
+	m.do(m.core.LinkUp(m.port, p.id))
+	m.log.Info("link up", "peer", p.id, "region", l.Peer.Region, "dialled", l.Dialled)
+	return portHandler{m, m.port}
+}
+
+// unlink takes the peer's link out of the table. Called with m.mu held.
+func (m *Mesh) unlink(p *peer, now time.Time) {
+	delete(m.ports, p.port)
+	port := p.port
+	p.link, p.port, p.downAt = nil, 0, now
+	m.do(m.core.LinkDown(port))
+}
+
+// ended cleans up after l, which was port; 0 when it never was one.
+func (m *Mesh) ended(l *link.Link, port relay.Port, err error, now time.Time) {
+	m.mu.Lock()
+	p := m.peers[l.Peer.ID]
+	current := p != nil && port != 0 && p.port == port
+	if current {
+		if !errors.Is(err, link.ErrIdle) && !errors.Is(err, link.ErrDuplicate) {
+			m.hold(p, now)
+		}
+		m.unlink(p, now)
+	}
+	m.mu.Unlock()
+	if current {
+		m.log.Info("link down", "peer", l.Peer.ID, "region", l.Peer.Region, "why", err)
+	}
+}
+
+// hold keeps streams off a peer that failed for a while. Called with m.mu held.
+func (m *Mesh) hold(p *peer, now time.Time) {
+	switch {
+	case p.link != nil && now.Sub(p.upAt) > holdMax, p.hold == 0, now.Sub(p.avoid) > holdMax:
+		p.hold = holdFirst
+	case now.After(p.avoid):
+		p.hold = min(2*p.hold, holdMax)
+	}
+	p.avoid = now.Add(p.hold)
+}
+
+// portHandler takes what one link brings.
+type portHandler struct {
+	m    *Mesh
+	port relay.Port
+}
+
+// Frame passes one frame on.
+func (h portHandler) Frame(a wire.Alias, f *rotunda.Frame) {
+	m := h.m
+	var takers []*Subscription
+	m.mu.Lock()
+	s, drop := m.core.Arrive(h.port, a, f)
+	if s != nil && s.Unsettled() {
+		m.do(m.core.Settle(s))
+	}
+	if drop == "" {
+		takers = m.forward(s, f)
+	}
+	m.mu.Unlock()
+	if drop != "" {
+		m.dropped(string(drop))
+	}
+	for _, t := range takers {
+		t.take(f)
+	}
+}
+
+// Control hands a message to the table.
+func (h portHandler) Control(msg wire.Message) error {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	actions, err := h.m.core.Receive(h.port, msg)
+	h.m.do(actions)
+	return err
+}

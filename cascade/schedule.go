@@ -1,0 +1,169 @@
+package cascade
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"rotunda"
+	"rotunda/cascade/link"
+	"rotunda/cascade/plan"
+	"rotunda/cascade/relay"
+	"rotunda/cascade/wire"
+)
+
+const (
+	// retryFirst is the pause before the second try for a path, doubling; the first is made at once.
+	retryFirst = 50 * time.Millisecond
+	retryMax   = 2 * time.Second
+	// calm is how long a path must have held for the pauses to begin anew.
+	calm = 5 * time.Second
+	// replanEvery is how often all paths are compared with what would be chosen now.
+	replanEvery = 5 * time.Second
+	// avoidRelay is how long a relay is not chosen for a stream that it did not get through.
+	avoidRelay = 10 * time.Second
+	// idleMax is how long a link that carries nothing stays.
+	idleMax = 30 * time.Second
+)
+
+// planAt has w's path planned at the time at. Called with m.mu held.
+func (m *Mesh) planAt(w *want, at time.Time) {
+	w.due = at
+	m.due[w] = struct{}{}
+	token(m.wake)
+}
+
+// plan asks for w along the path that is best now; without one it tries again later. Called with m.mu held.
+func (m *Mesh) plan(w *want, now time.Time) {
+	delete(m.due, w)
+	path := plan.Path(plan.Request{
+		Self: m.cfg.Self.ID, Members: m.members, Room: w.key.Stream.Room, Origin: w.key.Origin,
+		Avoid: func(n rotunda.NodeID) bool {
+			return now.Before(w.avoid[n]) || m.peers[n] != nil && now.Before(m.peers[n].avoid)
+		},
+	})
+	if path == nil {
+		if w.stream.Path() == nil {
+			m.planAt(w, now.Add(retryMax)) // or when the members change
+		}
+		return
+	}
+	_, actions := m.core.Want(w.key, path)
+	m.do(actions)
+}
+
+// broke notes that a path of w failed and has another planned, at once the first time. Called with m.mu held.
+func (m *Mesh) broke(w *want, a relay.Action, now time.Time) {
+	if now.Sub(w.failedAt) > calm {
+		w.failures = 0
+		clear(w.through)
+	}
+	w.failedAt = now
+	if a.Via != w.key.Origin { // a relay; that it does not answer is noted with the peer
+		if w.through == nil {
+			w.through, w.avoid = map[rotunda.NodeID]int{}, map[rotunda.NodeID]time.Time{}
+		}
+		w.through[a.Via]++
+		if a.Reason != wire.Unreachable || a.Node != a.Via && w.through[a.Via] >= 2 {
+			w.avoid[a.Via] = now.Add(avoidRelay)
+		}
+	}
+	at := now
+	if w.failures > 0 {
+		pause := min(retryFirst<<min(w.failures-1, 10), retryMax)
+		at = now.Add(pause*3/4 + rand.N(pause/2)) // spread, so that the edges of a region do not come back all at once
+	}
+	w.failures++
+	m.planAt(w, at)
+}
+
+// schedule makes the plans that are due and dials the peers that are wanted; it owns what happens from time to time.
+func (m *Mesh) schedule(ctx context.Context, g *errgroup.Group) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	m.look()
+	for seconds := 1; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.gossip.Changed():
+			m.look()
+		case <-tick.C:
+			m.tidy(time.Now())
+			if seconds++; seconds%int(replanEvery/time.Second) == 0 {
+				m.replan(time.Now())
+			}
+		case <-m.wake:
+		case <-timer.C:
+		}
+		now := time.Now()
+		m.mu.Lock()
+		for w := range m.due {
+			if !w.due.After(now) {
+				m.plan(w, now)
+			}
+		}
+		var next time.Time
+		for w := range m.due {
+			if next.IsZero() || w.due.Before(next) {
+				next = w.due
+			}
+		}
+		for _, p := range m.peers {
+			if p.wanted && p.link == nil && !p.dialling {
+				p.dialling = true
+				dctx, cancel := context.WithTimeout(ctx, dialMax)
+				p.cancel = cancel
+				g.Go(func() error { defer cancel(); m.dial(ctx, dctx, p); return nil })
+			}
+			p.wanted = false
+		}
+		m.mu.Unlock()
+		if !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// replan moves streams whose path is not what would be chosen now; the old path goes on until the new one works.
+func (m *Mesh) replan(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.wants {
+		if w.key.Origin != m.cfg.Self.ID && now.Sub(w.failedAt) > calm {
+			m.plan(w, now)
+		}
+	}
+}
+
+// tidy closes links that carry nothing, and counts.
+func (m *Mesh) tidy(now time.Time) {
+	rtt := map[rotunda.Region]time.Duration{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, p := range m.peers {
+		if p.link == nil {
+			if !p.dialling && !p.wanted && now.After(p.avoid) && now.Sub(p.downAt) > holdMax {
+				delete(m.peers, id)
+			}
+			continue
+		}
+		region := p.link.Peer.Region
+		rtt[region] = max(rtt[region], p.link.RTT())
+		if m.core.Busy(p.port) {
+			p.busyAt = now
+		} else if now.Sub(p.busyAt) > idleMax {
+			p.link.Close(link.ErrIdle)
+		}
+	}
+	for region, t := range rtt {
+		m.metrics.LinkRTT(string(region)).Set(t.Seconds())
+	}
+	s := m.core.Stats()
+	m.metrics.CascadeSubscriptions.With("in").Set(float64(s.In))
+	m.metrics.CascadeSubscriptions.With("out").Set(float64(s.Out))
+}
