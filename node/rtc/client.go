@@ -69,13 +69,14 @@ type client struct {
 
 	connected chan struct{} // closed when DTLS is up
 	upOnce    sync.Once
+	readers   group
 	done      chan struct{} // closed when the connection is lost or closed
 	doneOnce  sync.Once
 	closeOnce sync.Once
 }
 
-// dial connects: prepare adds tracks to the peer connection before the offer is made. It returns when DTLS is up.
-func dial(ctx context.Context, cfg ClientConfig, prepare func(*webrtc.PeerConnection) error) (*client, error) {
+// dial connects: prepare adds tracks to c.pc before the offer is made. It returns when DTLS is up.
+func dial(ctx context.Context, cfg ClientConfig, prepare func(*client) error) (*client, error) {
 	ownHTTP := cfg.HTTP == nil
 	if ownHTTP { // with connections of its own, which end with the client
 		cfg.HTTP = &http.Client{Timeout: 15 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
@@ -94,7 +95,7 @@ func dial(ctx context.Context, cfg ClientConfig, prepare func(*webrtc.PeerConnec
 	return c, nil
 }
 
-func (c *client) connect(ctx context.Context, prepare func(*webrtc.PeerConnection) error) (err error) {
+func (c *client) connect(ctx context.Context, prepare func(*client) error) (err error) {
 	if c.pc, err = c.newPeerConnection(); err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (c *client) connect(ctx context.Context, prepare func(*webrtc.PeerConnectio
 			c.lost()
 		}
 	})
-	if err := prepare(c.pc); err != nil {
+	if err := prepare(c); err != nil {
 		return err
 	}
 	offer, err := c.pc.CreateOffer(nil)
@@ -265,6 +266,7 @@ func (c *client) close(ctx context.Context) error {
 		}
 		if c.pc != nil {
 			err = errors.Join(err, c.pc.GracefulClose())
+			c.readers.wait()
 		}
 		if c.ownHTTP {
 			c.cfg.HTTP.CloseIdleConnections()

@@ -34,25 +34,25 @@ func DialPlayer(ctx context.Context, cfg ClientConfig, got func(Received)) (*Pla
 	if tracks > edge.SlotsMax {
 		return nil, fmt.Errorf("rtc: %d tracks, at most %d", tracks, edge.SlotsMax)
 	}
-	c, err := dial(ctx, cfg, func(pc *webrtc.PeerConnection) error {
+	c, err := dial(ctx, cfg, func(c *client) error {
 		index := map[*webrtc.RTPReceiver]int{}
 		for i := range tracks {
-			transceiver, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
+			transceiver, err := c.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 			if err != nil {
 				return err
 			}
 			index[transceiver.Receiver()] = i
 		}
-		pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+		c.pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 			i, ok := index[receiver]
 			if !ok {
 				return
 			}
-			go func() {
+			c.readers.start(func() { // sender reports reach the interceptor, which needs them, only when somebody reads
 				buf := make([]byte, datagramMax)
 				untilClosed(func() error { _, _, err := receiver.Read(buf); return err })
-			}()
-			receive(track, i, got)
+			})
+			c.readers.start(func() { receive(track, i, got) })
 		})
 		return nil
 	})
@@ -87,5 +87,6 @@ func receive(track *webrtc.TrackRemote, index int, got func(Received)) {
 	})
 }
 
-// Close takes leave of the server (DELETE) and frees everything; got is not called after. ctx bounds the leave-taking.
+// Close takes leave of the server (DELETE) and frees everything; got is not called after, and so must not be where
+// Close is called from. ctx bounds the leave-taking.
 func (p *Player) Close(ctx context.Context) error { return p.close(ctx) }

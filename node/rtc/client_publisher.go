@@ -40,8 +40,8 @@ func DialPublisher(ctx context.Context, cfg ClientConfig) (*Publisher, error) {
 	p := &Publisher{track: track, silent: true}
 	p.next = rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32()), Timestamp: rand.Uint32()}
 	var sender *webrtc.RTPSender
-	if p.client, err = dial(ctx, cfg, func(pc *webrtc.PeerConnection) error {
-		transceiver, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if p.client, err = dial(ctx, cfg, func(c *client) error {
+		transceiver, err := c.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 		if err != nil {
 			return err
 		}

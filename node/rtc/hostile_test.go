@@ -24,6 +24,7 @@ import (
 
 // recorder is a socket on which nothing ever arrives; it counts what is sent.
 type recorder struct {
+	at     net.IP
 	sent   atomic.Int64
 	closed chan struct{}
 	once   sync.Once
@@ -35,16 +36,16 @@ func (r *recorder) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 func (r *recorder) Close() error                     { r.once.Do(func() { close(r.closed) }); return nil }
-func (r *recorder) LocalAddr() net.Addr              { return &net.UDPAddr{IP: net.IPv4zero, Port: 8081} }
+func (r *recorder) LocalAddr() net.Addr              { return &net.UDPAddr{IP: r.at, Port: 8081} }
 func (r *recorder) SetDeadline(time.Time) error      { return nil }
 func (r *recorder) SetReadDeadline(time.Time) error  { return nil }
 func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 
 // An offer full of other people's addresses makes the server send nothing at all, and its session ends by itself. The
-// socket is bound to 0.0.0.0 and the answer still names exactly the configured addresses.
+// socket is bound to all addresses and the answer still names exactly the configured addresses.
 func TestNothingGoesToSignalledAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := &recorder{closed: make(chan struct{})}
+		conn := &recorder{at: net.IPv6unspecified, closed: make(chan struct{})}
 		s, err := NewServer(Config{Conn: conn, Addresses: []netip.AddrPort{
 			netip.MustParseAddrPort("203.0.113.5:8081"), netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddrPort("[2001:db8::1]:8081"),
 		}})
@@ -102,8 +103,8 @@ func dialRaw(t *testing.T, url string) (*rawTrack, *client) {
 		t.Fatal(err)
 	}
 	raw := &rawTrack{TrackLocalStaticRTP: track}
-	c, err := dial(t.Context(), ClientConfig{URL: url}, func(pc *webrtc.PeerConnection) error {
-		_, err := pc.AddTransceiverFromTrack(raw, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	c, err := dial(t.Context(), ClientConfig{URL: url}, func(c *client) error {
+		_, err := c.pc.AddTransceiverFromTrack(raw, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 		return err
 	})
 	if err != nil {

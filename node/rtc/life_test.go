@@ -180,7 +180,7 @@ func TestServerClose(t *testing.T) {
 
 func TestSessionsMax(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := NewServer(Config{Conn: &recorder{closed: make(chan struct{})}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, SessionsMax: 2})
+		s, err := NewServer(Config{Conn: &recorder{at: net.IPv4zero, closed: make(chan struct{})}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, SessionsMax: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,10 +210,11 @@ func TestNewServerRefuses(t *testing.T) {
 		Config
 	}{
 		{"no socket", Config{Addresses: good}},
-		{"no address", Config{Conn: &recorder{}}},
-		{"too many addresses", Config{Conn: &recorder{}, Addresses: make([]netip.AddrPort, addressesMax+1)}},
-		{"unspecified address", Config{Conn: &recorder{}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1")}}},
-		{"no port", Config{Conn: &recorder{}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}}},
+		{"no address", Config{Conn: &recorder{at: net.IPv4zero}}},
+		{"too many addresses", Config{Conn: &recorder{at: net.IPv4zero}, Addresses: make([]netip.AddrPort, addressesMax+1)}},
+		{"unspecified address", Config{Conn: &recorder{at: net.IPv4zero}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1")}}},
+		{"another address family", Config{Conn: &recorder{at: net.IPv4zero}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("[::1]:1")}}},
+		{"no port", Config{Conn: &recorder{at: net.IPv4zero}, Addresses: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := NewServer(c.Config); err == nil {

@@ -44,7 +44,7 @@ func (s *Server) Play(ctx context.Context, offer string) (*Session, string, erro
 			}
 			n.tracks = append(n.tracks, track)
 			sender := transceiver.Sender()
-			n.readers.Go(func() {
+			n.readers.start(func() {
 				defer n.recovered("receiver reports")
 				n.readReports(sender)
 			})

@@ -28,11 +28,11 @@ func (s *Server) Publish(ctx context.Context, offer string, sink func(ingest.Pac
 			if taken.Swap(true) || track.Kind() != webrtc.RTPCodecTypeAudio {
 				return // one m-line, one stream: a second SSRC is not the microphone
 			}
-			n.readers.Go(func() {
+			n.readers.start(func() {
 				defer n.recovered("ingest")
 				n.read(track, levelID(receiver), sink)
 			})
-			n.readers.Go(func() { // sender reports reach the interceptor, which needs them, only when somebody reads
+			n.readers.start(func() { // sender reports reach the interceptor, which needs them, only when somebody reads
 				defer n.recovered("ingest reports")
 				buf := make([]byte, datagramMax)
 				untilClosed(func() error { _, _, err := receiver.Read(buf); return err })
@@ -67,6 +67,7 @@ func (n *Session) read(track *webrtc.TrackRemote, level uint8, sink func(ingest.
 			return io.EOF
 		default:
 		}
+		n.server.metrics.IngestPackets.Inc()
 		if err := packet.Unmarshal(buf[:size]); err != nil {
 			n.server.metrics.IngestDropped.With(string(ingest.Malformed)).Inc()
 			return nil

@@ -50,7 +50,7 @@ const sessionsMaxDefault = 4000
 
 // Config is what a Server is made of.
 type Config struct {
-	// Conn is the UDP socket of all sessions. The server owns it from NewServer on and closes it.
+	// Conn is the UDP socket of all sessions. The server owns it from then on and closes it.
 	Conn net.PacketConn
 	// Addresses are the host candidates to offer, best first: where Conn is reached from outside, which behind a 1:1 NAT
 	// is not where it is bound. Loopback addresses are allowed. At least one, at most addressesMax.
@@ -83,7 +83,7 @@ type Server struct {
 	ended sync.WaitGroup // one for each session whose goroutine runs
 }
 
-// NewServer takes over cfg.Conn and starts to serve it.
+// NewServer takes over cfg.Conn and starts to serve it; when it fails, the socket stays the caller's.
 func NewServer(cfg Config) (*Server, error) {
 	if cfg.Conn == nil {
 		return nil, errors.New("rtc: no socket")

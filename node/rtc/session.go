@@ -41,7 +41,7 @@ type Session struct {
 	connected chan struct{} // closed when DTLS is up
 	upOnce    sync.Once
 	done      chan struct{} // closed by run
-	readers   sync.WaitGroup
+	readers   group
 
 	player // play only
 }
@@ -224,7 +224,7 @@ func (n *Session) teardown() {
 	if n.pc != nil {
 		_ = n.pc.GracefulClose() // waits for pion's goroutines; nothing can be done about what it says
 	}
-	n.readers.Wait()
+	n.readers.wait()
 	n.server.losses.forget(n)
 	n.server.release(n)
 	close(n.done)

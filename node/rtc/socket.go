@@ -35,6 +35,9 @@ func newMux(conn net.PacketConn, addresses []netip.AddrPort, system transport.Ne
 		if a.Addr().Unmap().Is4() {
 			seen = &v4
 		}
+		if wildcard6 := bound.IP.To4() == nil && bound.IP.IsUnspecified(); !wildcard6 && (seen == &v4) != (bound.IP.To4() != nil) {
+			return nil, fmt.Errorf("rtc: %s cannot be offered for a socket bound to %s: another address family", a, bound)
+		}
 		if !*seen {
 			*seen = true
 			m.offered = append(m.offered, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Addr().Unmap(), a.Port())))
