@@ -233,8 +233,9 @@ func leaderKilled(t *testing.T, logs []*Log, remote *Log) {
 	at := eventlogtest.MustAppend(t, leader, room, eventlog.Position{}, "before")
 	kept = append(kept, "before")
 
-	leader.server.Server.HardStop()
 	killed := time.Now()
+	leader.server.Server.HardStop() // no hand-over, and then every connection breaks
+	wg.Go(func() { leader.Close() })
 	for i, l := range others {
 		text := fmt.Sprint("after-", i)
 		at = appendUntilKept(t, l, room, at, text)

@@ -39,7 +39,7 @@ func (l *Log) read(ctx context.Context, room rotunda.RoomID, after eventlog.Posi
 		clientv3.OpGet(first, clientv3.WithRange(clientv3.GetPrefixRangeEnd(entryPrefix(room))), clientv3.WithLimit(int64(limit+1))),
 	}
 	var resp *clientv3.TxnResponse
-	err := l.ask(ctx, func() (err error) {
+	err := l.ask(ctx, func(ctx context.Context) (err error) {
 		resp, err = l.client.Txn(ctx).Then(ops...).Commit()
 		return err
 	})
@@ -52,12 +52,14 @@ func (l *Log) read(ctx context.Context, room rotunda.RoomID, after eventlog.Posi
 }
 
 // ask calls a function that only reads until it answers, ctx ends or the log is closed.
-func (l *Log) ask(ctx context.Context, read func() error) error {
+func (l *Log) ask(ctx context.Context, read func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 	}
 	for {
-		err := read()
+		actx, cancel := context.WithTimeout(ctx, askMax)
+		err := read(actx)
+		cancel()
 		if err == nil {
 			return nil
 		}
@@ -127,7 +129,7 @@ func entryOf(room rotunda.RoomID, kv *mvccpb.KeyValue) (eventlog.Entry, error) {
 
 // Ping implements eventlog.Log: a read that needs the leader's word.
 func (l *Log) Ping(ctx context.Context) error {
-	return l.ask(ctx, func() error {
+	return l.ask(ctx, func(ctx context.Context) error {
 		_, err := l.client.Get(ctx, prefix+"ping")
 		return err
 	})

@@ -60,7 +60,7 @@ func (l *Log) list(ctx context.Context, whole bool, known map[rotunda.RoomID]eve
 	}
 	for from, more := summaryPrefix, true; more; whole = false {
 		var resp *clientv3.GetResponse
-		if err := l.ask(ctx, func() (err error) {
+		if err := l.ask(ctx, func(ctx context.Context) (err error) {
 			resp, err = l.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(summaryPrefix)), clientv3.WithLimit(headsMax))
 			return err
 		}); err != nil {
