@@ -1,10 +1,12 @@
 package api
 
 import (
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // methods are those that some call may have.
@@ -48,11 +50,11 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.ContentLength > bodyMax {
-		w.Header().Set("Connection", "close") // rather than read the body
 		return errTooLarge
 	}
-	// One byte more than is allowed, so that the decoder sees that there is more; past it the connection is closed.
-	r.Body = http.MaxBytesReader(w, r.Body, bodyMax+1)
+	// One byte more than is allowed, so that whoever reads sees that there is more. Not to be closed early: the server would
+	// read on to the end, up to 256 KiB.
+	r.Body = io.NopCloser(io.LimitReader(r.Body, bodyMax+1))
 	return nil
 }
 
@@ -107,7 +109,7 @@ func (a *API) counted(next http.Handler) http.Handler {
 	})
 }
 
-// statusWriter remembers the status.
+// statusWriter remembers the status, and ends the connection rather than read a body that is too large.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -115,6 +117,10 @@ type statusWriter struct {
 
 func (s *statusWriter) WriteHeader(status int) {
 	s.status = status
+	if status == http.StatusRequestEntityTooLarge {
+		s.Header().Set("Connection", "close")
+		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Unix(1, 0)) // long ago; no connection, nothing to read
+	}
 	s.ResponseWriter.WriteHeader(status)
 }
 

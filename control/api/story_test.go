@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"rotunda"
 	"rotunda/control/eventlog"
@@ -128,12 +129,13 @@ func TestLobbyInPages(t *testing.T) {
 		n.want(201, "POST", "/v1/rooms", ada, fmt.Sprintf(`{"title":"Room %d","tags":["t%d"]}`, i, i%2))
 	}
 	n.want(200, "POST", n.room(ada)+"/end", ada, "")
-	seen, last := map[string]bool{}, ""
+	seen, last := map[string]bool{}, time.Time{}
 	for path, pages := "/v1/rooms?state=live&limit=3", 1; ; pages++ {
 		a := n.want(200, "GET", path, "", "")
 		for _, r := range a.body["rooms"].([]any) {
-			id, started := at(r, "id").(string), at(r, "startedAt").(string)
-			if seen[id] || last != "" && started > last {
+			id := at(r, "id").(string)
+			started, err := time.Parse(time.RFC3339, at(r, "startedAt").(string))
+			if err != nil || seen[id] || !last.IsZero() && started.After(last) {
 				t.Errorf("page %d: %s of %s comes twice or after an older one", pages, id, started)
 			}
 			seen[id], last = true, started
