@@ -45,6 +45,7 @@ type estimate struct {
 	before  half
 	share   [buckets]float64 // of packets by how much their transit exceeded the quickest
 	seen    float64          // packets learnt from
+	quick   time.Duration    // the quickest transit that share counts from
 	last    time.Time        // arrival of the packet before
 	excess  time.Duration    // its excess
 	loss    float64          // share of packets that are missing when the one after them comes
@@ -89,12 +90,25 @@ func (e *estimate) arrived(now time.Time, ts uint32) bool {
 	}
 	e.current.min = min(e.current.min, transit)
 	q, _ := e.quickest(now)
+	if rise := q - e.quick; rise >= bucketWidth {
+		e.rebase(int(rise / bucketWidth))
+	}
+	e.quick = q
 	excess := transit - q
 	if rush := now.Sub(e.last) < burstGap && excess < e.excess; !rush {
 		e.learn(excess)
 	}
 	e.last, e.excess = now, excess
 	return true
+}
+
+// rebase makes good that the path has become longer by so many bucketWidths: what seemed late on the old path is not on this.
+func (e *estimate) rebase(by int) {
+	for i := range e.share {
+		v := e.share[i]
+		e.share[i] = 0
+		e.share[max(0, i-by)] += v
+	}
 }
 
 // missed learns how many packets are missing right before one that came.

@@ -25,6 +25,9 @@ const (
 	// adjustFrom and adjustTo are where correcting the delay begins and ends; between them nothing is touched.
 	adjustFrom = 12 * time.Millisecond
 	adjustTo   = 2 * time.Millisecond
+	// spareMin is by how much the packets that take as long as the target allows must come before their window; a clock
+	// that is 200 ppm slow uses it up in 15 s, time enough to find a place to stretch.
+	spareMin = 3 * time.Millisecond
 	// concealMax is how many frames in a row are made up before the voice has faded anyway.
 	concealMax = 4
 	// quietLevel is the level, in -dBov, from which the end of the frames is taken for a pause and not for loss.
@@ -216,7 +219,7 @@ func (b *Buffer) Pop(now time.Time, queued int) Item {
 				b.playing = false
 				continue
 			}
-			return b.play(now, at, h)
+			return b.play(now, at, queued, h)
 		default:
 			if it, ok := b.lost(h); ok {
 				return it
@@ -274,23 +277,27 @@ func (b *Buffer) begin(now, at time.Time, queued int, h *slot) Item {
 	}
 	b.playing, b.correcting = true, false
 	b.nextTS = h.ts
-	it := b.play(now, at.Add(max(0, early)), h)
+	it := b.play(now, at.Add(max(0, early)), queued+offset, h)
 	it.Offset = offset
 	return it
 }
 
-// play hands out h.
-func (b *Buffer) play(now, at time.Time, h *slot) Item {
+// play hands out h, whose audio starts at at, where queued ticks of the window are full.
+func (b *Buffer) play(now, at time.Time, queued int, h *slot) Item {
 	late := at.Sub(b.est.due(now, h.ts))
-	switch {
-	case late > adjustFrom || late < -adjustFrom:
+	it := Item{Kind: Play, Payload: h.data[:h.n], Ticks: h.ticks, Level: h.level}
+	if late > adjustFrom || late < -adjustFrom {
 		b.correcting = true
-	case late < adjustTo && late > -adjustTo:
+	} else if late < adjustTo && late > -adjustTo {
 		b.correcting = false
 	}
-	it := Item{Kind: Play, Payload: h.data[:h.n], Ticks: h.ticks, Level: h.level}
 	if b.correcting {
 		it.Adjust = int(late * rotunda.ClockRate / time.Second)
+	}
+	// A packet is taken from the buffer at the start of a window, so a speaker whose clock is slow runs dry by missing a window, however
+	// the delay is within it. Before that happens the window is filled up, so that its packet is needed one window later.
+	if spare := late - ticksToTime(int64(queued)) + rotunda.FrameDuration; spare < spareMin {
+		it.Adjust = min(it.Adjust, queued-windowTicks)
 	}
 	b.release(h)
 	b.ticks, b.quiet, b.run = h.ticks, h.empty || h.level >= quietLevel, 0
