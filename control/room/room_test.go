@@ -1,0 +1,331 @@
+package room
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"rotunda"
+)
+
+var whole = cmp.AllowUnexported(State{}, voice{})
+
+// Whatever is commanded, the room stays whole after every event; deciding changes nothing; the events say all (they pass
+// through JSON as they do in the log); and a refusal is one of the three kinds.
+func TestRandomCommands(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1_700_000_000, 0)
+		s := New("room")
+		for range 300 {
+			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second)
+			actor, cmd := drawActor(t), drawCommand(t)
+			before := s.Clone()
+			events, err := s.Decide(now, actor, cmd)
+			if diff := cmp.Diff(before, s, whole); diff != "" {
+				t.Fatalf("%T changed the state while it was decided:\n%s", cmd, diff)
+			}
+			if err != nil {
+				if len(events) > 0 || !errors.Is(err, ErrForbidden) && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrInvalid) {
+					t.Fatalf("%#v: %d events and %v", cmd, len(events), err)
+				}
+				continue
+			}
+			for i, e := range events {
+				if e.Seq != s.Seq+1 {
+					t.Fatalf("%#v: event %d has seq %d after %d", cmd, i, e.Seq, s.Seq)
+				}
+				s.Apply(throughJSON(t, e))
+				if err := s.CheckInvariants(); err != nil {
+					t.Fatalf("%+v by %+v: after %+v: %v", cmd, actor, e, err)
+				}
+			}
+			if len(events) > 0 {
+				if diff := cmp.Diff(fold(before, events), s, whole); diff != "" {
+					t.Fatalf("the log says something else than the decision:\n%s", diff)
+				}
+			}
+		}
+	})
+}
+
+func fold(s *State, events []Event) *State {
+	for _, e := range events {
+		s.Apply(e)
+	}
+	return s
+}
+
+func throughJSON(t interface{ Fatal(...any) }, e Event) Event {
+	b, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out Event
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+var people = []rotunda.UserID{"ada", "bob", "cyd", "dan", "eve", "fay"}
+
+func drawUser(t *rapid.T) rotunda.UserID { return rapid.SampledFrom(people).Draw(t, "user") }
+
+func drawRole(t *rapid.T) rotunda.Role {
+	return rapid.SampledFrom([]rotunda.Role{rotunda.Listener, rotunda.Speaker, rotunda.Cohost, rotunda.Host}).Draw(t, "role")
+}
+
+func drawActor(t *rapid.T) Actor {
+	a := Actor{User: drawUser(t), Name: "Name"}
+	switch rapid.IntRange(0, 11).Draw(t, "token") {
+	case 0:
+		return Actor{System: true}
+	case 1:
+		a.Role = drawRole(t)
+	case 2:
+		a.Role, a.Grant = drawRole(t), true
+	}
+	return a
+}
+
+func drawCommand(t *rapid.T) Command {
+	u := drawUser(t)
+	epoch := rotunda.Epoch(rapid.IntRange(0, 4).Draw(t, "epoch"))
+	node := rapid.SampledFrom([]rotunda.NodeID{"n1", "n2", "n3"}).Draw(t, "node")
+	places := rapid.IntRange(0, 7).Draw(t, "places")
+	title := rapid.SampledFrom([]string{"One", "Two", "", "\x00"}).Draw(t, "title")
+	mode := rapid.SampledFrom([]Mode{Discussion, Lecture, Questions, "other"}).Draw(t, "mode")
+	commands := []Command{
+		Create{Title: title, Node: node}, Start{}, Edit{Title: &title}, Edit{Mode: &mode}, Edit{Policy: PolicyEdit{SpeakersMax: &places}},
+		Request{}, Request{}, Request{}, Withdraw{}, Approve{u}, Approve{u}, Approve{u}, Deny{User: u}, SetRole{u, drawRole(t)}, SetRole{u, drawRole(t)},
+		Mute{u}, Unmute{u}, MuteAll{}, Remove{User: u}, Publish{node}, Publish{node}, Unpublish{u, epoch}, Claim{},
+	}
+	if rapid.IntRange(0, 60).Draw(t, "rare") == 0 {
+		commands = []Command{End{}, Remove{User: u, Ban: true}}
+	}
+	return rapid.SampledFrom(commands).Draw(t, "command")
+}
+
+// A clone lives its own life.
+func TestCloneSharesNothing(t *testing.T) {
+	s := cast(t)
+	before, clone := s.Clone(), s.Clone()
+	for _, line := range []string{"lou request", "ada approve lee", "sue publish n2", "ada ban sam", "zoe+speaker claim", "ada title New", "ada end"} {
+		st := &story{state: clone}
+		if out, err := st.line(strings.Fields(line)); err != nil || out == "forbidden" || out == "nothing" {
+			t.Fatalf("%s → %s, %v", line, out, err)
+		}
+	}
+	if diff := cmp.Diff(before, s, whole); diff != "" {
+		t.Errorf("changes of a clone reached the original:\n%s", diff)
+	}
+}
+
+// Events of a newer version change nothing but the sequence number.
+func TestUnknownEventsAreCounted(t *testing.T) {
+	s := cast(t)
+	want := s.Clone()
+	want.Seq++
+	s.Apply(Event{Seq: s.Seq + 1, Type: "pinned", User: "bob", Note: "something of a newer version"})
+	if diff := cmp.Diff(want, s, whole); diff != "" {
+		t.Errorf("an unknown event changed the room:\n%s", diff)
+	}
+	if err := s.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Apply never panics, whatever a log may hold.
+func FuzzApply(f *testing.F) {
+	f.Add([]byte(`[{"seq":1,"type":"created","user":"ada","details":{"title":"T"}},{"seq":2,"type":"role","user":"bob","role":"host"}]`))
+	f.Add([]byte(`[{"type":"muted_all","users":["x"]},{"type":"removed","user":"x"},{"type":"ended"},{"type":"published"}]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var events []Event
+		if json.Unmarshal(b, &events) != nil {
+			return
+		}
+		s := New("room")
+		for _, e := range events {
+			s.Apply(e)
+		}
+		s.CheckInvariants()
+		s.View()
+		s.Summary()
+		s.Decide(time.Unix(0, 0), Actor{User: "bob"}, MuteAll{})
+	})
+}
+
+func TestText(t *testing.T) {
+	long := strings.Repeat("x", TitleMax)
+	for in, want := range map[string]string{
+		"Plain":                             "Plain",
+		"  trimmed\t":                       "trimmed",
+		"Cafe\u0301":                        "Caf\u00e9", // NFC
+		long:                                long,
+		long + "y":                          "",
+		"\u1112\u1161":                      "\ud558",
+		"שלום":                              "שלום",
+		"👩\u200d🚀":                          "👩\u200d🚀", // joiners stay
+		"a\nb":                              "",
+		"a\x00b":                            "",
+		"a\x7fb":                            "",
+		"a\u0085b":                          "",
+		"\u202eevil":                        "",
+		"a\u2066b\u2069":                    "",
+		"a\u2028b":                          "",
+		"a\ufeffb":                          "",
+		"a\U000e0041b":                      "",
+		"bad \xff":                          "",
+		" \u00a0":                           "",
+		strings.Repeat("e\u0301", TitleMax): strings.Repeat("\u00e9", TitleMax),
+	} {
+		d, err := Details{Title: in, Mode: Discussion, Policy: Policy{1, Everyone}}.checked()
+		switch {
+		case want == "" && !errors.Is(err, ErrInvalid):
+			t.Errorf("%.40q: %q, %v; want ErrInvalid", in, d.Title, err)
+		case want != "" && (err != nil || d.Title != want):
+			t.Errorf("%.40q: %.40q, %v; want %.40q", in, d.Title, err, want)
+		}
+	}
+	if got, err := text("rules", "one\r\ntwo\n\tthree", RulesMax, true); err != nil || got != "one\ntwo\n\tthree" {
+		t.Errorf("rules of several lines: %q, %v", got, err)
+	}
+}
+
+func TestNamesAreCleaned(t *testing.T) {
+	for in, want := range map[string]string{
+		"Ada": "Ada", " Ada\n": "Ada", "A\u202eda\x00": "Ada", "\xff\xfe": "", strings.Repeat("n", 1000): strings.Repeat("n", NameMax),
+	} {
+		if got := clean(in); got != want {
+			t.Errorf("clean(%.20q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTagsAndLanguages(t *testing.T) {
+	got, err := tags([]string{"Jazz", "jazz ", "Été"})
+	if diff := cmp.Diff([]string{"jazz", "été"}, got); diff != "" || err != nil {
+		t.Errorf("tags: %v\n%s", err, diff)
+	}
+	for _, bad := range [][]string{{""}, {strings.Repeat("x", TagMax+1)}, make([]string, TagsMax+1), {"a\x01"}} {
+		if _, err := tags(bad); !errors.Is(err, ErrInvalid) {
+			t.Errorf("tags %.40q: %v, want ErrInvalid", bad, err)
+		}
+	}
+	for in, ok := range map[string]bool{"": true, "en": true, "pt-BR": true, "zh-Hant-TW": true, "en_GB": false, "-": false, "en-": false, "verylongtag": false, strings.Repeat("ab-", 20): false} {
+		if err := language(in); (err == nil) != ok {
+			t.Errorf("language %q: %v", in, err)
+		}
+	}
+}
+
+// Everybody who was ever on stage has their own SSRC, and keeps it.
+func TestSSRC(t *testing.T) {
+	s := cast(t)
+	first := s.SSRC("sue")
+	h := s.ssrc("new") // where "new" would land; put somebody there
+	s.voices["squatter"] = voice{ssrc: h}
+	if got := s.ssrc("new"); got != h+1 {
+		t.Errorf("SSRC %d is taken: got %d, want the next", h, got)
+	}
+	delete(s.voices, "squatter")
+	st := &story{state: s}
+	for _, line := range []string{"sue role sue listener", "sue request", "ada approve sue"} {
+		if out, err := st.line(strings.Fields(line)); err != nil || out == "conflict" {
+			t.Fatalf("%s → %s, %v", line, out, err)
+		}
+	}
+	if again := s.SSRC("sue"); first == 0 || again != first {
+		t.Errorf("SSRC %d, and %d after coming back", first, again)
+	}
+}
+
+// Removals without a ban are forgotten in the end, bans are not.
+func TestRemovalsAreBounded(t *testing.T) {
+	s := cast(t)
+	remove := func(u rotunda.UserID, ban bool) {
+		t.Helper()
+		events, err := s.Decide(time.Unix(2e9+int64(s.Seq), 0), who("ada"), Remove{User: u, Ban: ban})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fold(s, events)
+	}
+	remove("banned", true)
+	for i := range 2 * removalMax {
+		remove(rotunda.UserID(fmt.Sprintf("user-%d", i)), false)
+	}
+	if n := len(s.View().Removed); n != removalMax+1 {
+		t.Errorf("%d removals remembered, want %d", n, removalMax+1)
+	}
+	if _, ok := s.Removed("user-0"); ok {
+		t.Error("the oldest removal is remembered")
+	}
+	if !s.Banned("banned") {
+		t.Error("a ban was forgotten")
+	}
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	s := cast(t)
+	for i := len(s.queue); i < QueueMax; i++ {
+		fold(s, []Event{{Seq: s.Seq + 1, Type: EventRequested, User: rotunda.UserID(fmt.Sprintf("user-%d", i))}})
+	}
+	if _, err := s.Decide(time.Unix(0, 0), who("lou"), Request{}); !errors.Is(err, ErrFull) {
+		t.Errorf("request %d: %v, want ErrFull", QueueMax+1, err)
+	}
+}
+
+// The JSON of a room, byte for byte: clients are written against it.
+func TestViewIsGolden(t *testing.T) {
+	st := &story{state: New("k3v9"), now: time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)}
+	for _, line := range []string{"ada create Talk", "ada publish us-east-1", "bob request please", "ada ban eve"} {
+		if _, err := st.line(strings.Fields(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := json.MarshalIndent(st.state.View(), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "testdata/view.json", string(got)+"\n")
+	got, err = json.MarshalIndent(st.state.Summary(), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "testdata/summary.json", string(got)+"\n")
+	empty, err := json.Marshal(New("x").View())
+	if err != nil || strings.Contains(string(empty), "null") && !strings.Contains(string(empty), `"startsAt":null`) {
+		t.Errorf("empty view: %s, %v", empty, err)
+	}
+}
+
+func BenchmarkDecideApply(b *testing.B) {
+	s := New("room")
+	st := &story{state: s}
+	st.line(strings.Fields("ada create Talk"))
+	for i := range 19 {
+		st.line([]string{fmt.Sprintf("user%d+speaker", i), "claim"})
+	}
+	mute, unmute := Command(Mute{"user3"}), Command(Unmute{"user3"})
+	who := Actor{User: "user3"}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		cmd := unmute
+		if i%2 == 1 {
+			cmd = mute
+		}
+		events, err := s.Decide(time.Unix(int64(i), 0), who, cmd)
+		if err != nil || len(events) != 1 {
+			b.Fatal(events, err)
+		}
+		s = s.Clone()
+		s.Apply(events[0])
+	}
+}
