@@ -171,6 +171,30 @@ func TestVideoIsRejected(t *testing.T) {
 	}
 }
 
+// A publisher that will not start the DTLS handshake gets a server that does.
+func TestPassivePeer(t *testing.T) {
+	noLeaks(t)
+	s, _ := loopback(t, nil)
+	got := make(chan ingest.Packet, 1)
+	e := serve(t, func(ctx context.Context, offer string) (*Session, string, error) {
+		offer = strings.ReplaceAll(offer, "a=setup:actpass", "a=setup:passive")
+		n, answer, err := s.Publish(ctx, offer, func(p ingest.Packet) { got <- p })
+		if !strings.Contains(answer, "a=setup:active") {
+			t.Errorf("the answer is not active:\n%s", answer)
+		}
+		return n, answer, err
+	})
+	p, err := DialPublisher(t.Context(), ClientConfig{URL: e.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	if err := p.Write([]byte{0xf8}, rotunda.FrameDuration, 0, false); err != nil {
+		t.Fatal(err)
+	}
+	await(t, got, "packet")
+}
+
 // A socket bound to all addresses of both families serves the address that is offered.
 func TestWildcardSocket(t *testing.T) {
 	noLeaks(t)

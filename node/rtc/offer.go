@@ -40,7 +40,8 @@ var opus = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 4
 
 // offerFacts is what an offer turned out to ask for.
 type offerFacts struct {
-	audio int // audio m-lines
+	audio   int  // audio m-lines
+	passive bool // the peer waits for our ClientHello, as ffmpeg does
 }
 
 // canonicalOffer checks an offer against what a session of kind k may be and leaves out what we do not want pion to know:
@@ -85,7 +86,7 @@ type offerReader struct {
 
 var (
 	errLite      = errors.New("the server is ICE-lite and needs a peer that is not")
-	errPassive   = errors.New("a=setup: the server is passive, so the offer must be active or actpass")
+	errSetup     = errors.New("a=setup is none of actpass, active and passive")
 	errNoAudio   = errors.New("no audio")
 	errOneAudio  = errors.New("a publisher offers exactly one audio track")
 	errManyAudio = fmt.Errorf("more than %d audio tracks", tracksMax)
@@ -108,8 +109,12 @@ func (r *offerReader) line(line string) error {
 	case "ice-lite":
 		return errLite
 	case "setup":
-		if value != "actpass" && value != "active" {
-			return errPassive
+		switch value {
+		case "actpass", "active":
+		case "passive":
+			r.facts.passive = true
+		default:
+			return errSetup
 		}
 	case "sendrecv", "sendonly", "recvonly", "inactive":
 		r.direction = name

@@ -158,8 +158,8 @@ func serverSettings(m *mux, system *stdnet.Net, logs pionLogs) webrtc.SettingEng
 	e.SetICETimeouts(disconnectedAfter, failedAfter, keepaliveEvery)
 	e.DisableActiveTCP(true)
 	e.SetFireOnTrackBeforeFirstRTP(true) // else a first packet of a type that is not Opus leaves the session deaf
-	// Passive: the client starts, as it should of somebody who has just checked the path to us (RFC 9725 §4.2.1). The
-	// path being proven, its ClientHello needs no cookie, which saves a round trip.
+	// Passive unless the peer insists: the one who has just checked the path to us starts. The path being proven, its
+	// ClientHello needs no cookie, which saves a round trip.
 	_ = e.SetAnsweringDTLSRole(webrtc.DTLSRoleServer) // fails for other roles only
 	e.SetDTLSInsecureSkipHelloVerify(true)
 	e.SetSRTPProtectionProfiles(srtpProfiles...)

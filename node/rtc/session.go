@@ -99,7 +99,7 @@ func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts,
 	if err != nil {
 		return "", err
 	}
-	if n.pc, err = n.newPeerConnection(cert); err != nil {
+	if n.pc, err = n.newPeerConnection(cert, facts); err != nil {
 		return "", fmt.Errorf("peer connection: %v", err)
 	}
 	n.pc.OnConnectionStateChange(n.stateChanged)
@@ -126,7 +126,7 @@ func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts,
 }
 
 // newPeerConnection makes a peer connection that knows Opus, reports (RFC 3550 §6.4) and nothing else.
-func (n *Session) newPeerConnection(cert webrtc.Certificate) (*webrtc.PeerConnection, error) {
+func (n *Session) newPeerConnection(cert webrtc.Certificate, facts offerFacts) (*webrtc.PeerConnection, error) {
 	media, err := mediaEngine()
 	if err != nil {
 		return nil, err
@@ -147,6 +147,9 @@ func (n *Session) newPeerConnection(cert webrtc.Certificate) (*webrtc.PeerConnec
 	}
 	settings := n.server.settings
 	settings.BufferFactory = n.buffer
+	if facts.passive {
+		_ = settings.SetAnsweringDTLSRole(webrtc.DTLSRoleClient) // once the peer has proven its address: that is when DTLS begins
+	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
 	return api.NewPeerConnection(webrtc.Configuration{
 		Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle, RTCPMuxPolicy: webrtc.RTCPMuxPolicyRequire,

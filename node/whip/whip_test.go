@@ -39,8 +39,13 @@ type bench struct {
 	sessions []*fakeSession
 }
 
-func newBench() *bench {
+func newBench(t testing.TB) *bench {
 	b := &bench{}
+	t.Cleanup(func() {
+		for _, s := range b.sessions {
+			s.Close()
+		}
+	})
 	b.Handler = New(Config{
 		Authenticate: func(r *http.Request) (token.Claims, error) {
 			who, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -97,7 +102,7 @@ const (
 
 func TestPost(t *testing.T) {
 	for _, kind := range []Kind{Publish, Play} {
-		b := newBench()
+		b := newBench(t)
 		w := b.do("POST", "/v1/rooms/r1/"+string(kind), "v=0", ada, sdp)
 		if w.Code != http.StatusCreated {
 			t.Fatalf("%s: status %d, want exactly 201", kind, w.Code)
@@ -150,7 +155,7 @@ func TestPostRefused(t *testing.T) {
 		{name: "another error", body: "x", headers: []string{ada, sdp}, err: errors.New("?"), status: 418, opened: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := newBench()
+			b := newBench(t)
 			b.err = c.err
 			w := b.do("POST", "/v1/rooms/"+cmp.Or(c.room, "r1")+"/whip", c.body, c.headers...)
 			if w.Code != c.status {
@@ -179,7 +184,7 @@ func TestPostRefused(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	b := newBench()
+	b := newBench(t)
 	b.do("POST", "/v1/rooms/r1/whep", "v=0", ada, sdp)
 	for _, c := range []struct {
 		method, path string
@@ -210,7 +215,7 @@ func TestMethods(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newBench(t)
 		b.do("POST", "/v1/rooms/r1/whip", "v=0", ada, sdp)
 		for _, c := range []struct {
 			name, path string
@@ -246,7 +251,7 @@ func TestDelete(t *testing.T) {
 // A session that ends by itself is forgotten.
 func TestSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench()
+		b := newBench(t)
 		b.do("POST", "/v1/rooms/r1/whip", "v=0", ada, sdp)
 		b.sessions[0].Close()
 		synctest.Wait()
@@ -257,7 +262,7 @@ func TestSessionEnds(t *testing.T) {
 }
 
 func TestPatch(t *testing.T) {
-	b := newBench()
+	b := newBench(t)
 	tag := b.do("POST", "/v1/rooms/r1/whip", "v=0", ada, sdp).Header().Get("ETag")
 	for _, c := range []struct {
 		name, body string
@@ -283,7 +288,6 @@ func TestPatch(t *testing.T) {
 			}
 		})
 	}
-	b.sessions[0].Close()
 }
 
 func TestResultLabels(t *testing.T) {
@@ -339,13 +343,8 @@ func FuzzRequests(f *testing.F) {
 	f.Add("PATCH", "r1", "s0", "ada", "application/trickle-ice-sdpfrag", "*", trickled)
 	f.Add("DELETE", "r1", "s0", "ada", "", "", "")
 	f.Fuzz(func(t *testing.T, method, room, session, user, media, match, body string) {
-		b := newBench()
+		b := newBench(t)
 		b.do("POST", "/v1/rooms/r1/whip", "v=0", ada, sdp)
-		defer func() {
-			for _, s := range b.sessions {
-				s.Close()
-			}
-		}()
 		for _, path := range []string{"/v1/rooms/x/whip", "/v1/rooms/x/whip/y"} {
 			r := httptest.NewRequest("POST", path, strings.NewReader(body))
 			r.Method = method
