@@ -234,7 +234,7 @@ func (w *world) settle(max time.Duration) {
 		short := ""
 		for _, id := range w.order {
 			if got := len(w.nodes[id].Members()); got < len(w.order) {
-				short = fmt.Sprintf("%s knows %d of %d", id, got, len(w.order))
+				short = fmt.Sprintf("%s knows %d of %d: %v", id, got, len(w.order), ids(w.nodes[id].Members()))
 			}
 		}
 		if short == "" {
@@ -344,4 +344,12 @@ func (h *heard) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.count, h.ages, h.longest = map[rotunda.Seq]int{}, nil, 0
+}
+
+func ids(members []rotunda.Member) []rotunda.NodeID {
+	var out []rotunda.NodeID
+	for _, m := range members {
+		out = append(out, m.ID)
+	}
+	return out
 }

@@ -295,25 +295,32 @@ const (
 	joinFirst = 250 * time.Millisecond // pause after the first failed try to find the mesh, doubling
 	joinMax   = 10 * time.Second
 	joinAgain = 30 * time.Second // pause between looks for seeds that are not members: mends a split mesh
+	// A node that has just joined compares views with its seeds a few times more: news of nodes that start together can
+	// miss each other, and the regular comparison is half a minute away.
+	compareEvery = 2 * time.Second
+	compareTimes = 3
 )
 
 // join finds the mesh through the seeds, and goes on looking for seeds that are not members.
 func (g *Gossip) join(ctx context.Context, ml *memberlist.Memberlist) error {
-	pause := joinFirst
+	failed, compared := joinFirst, 0
 	for {
-		if missing := g.missing(ml); len(missing) > 0 {
-			if n, err := ml.Join(missing); err != nil && n == 0 {
-				g.log.Debug("no seed answers", "seeds", missing, "err", err)
-				if ml.NumMembers() > 1 {
-					pause = joinAgain
-				} else {
-					pause = min(2*pause, joinMax)
-				}
-			} else {
-				pause = joinAgain
+		pause := joinAgain
+		seeds := g.others()
+		if compared >= compareTimes {
+			seeds = g.missing(ml)
+		}
+		if len(seeds) > 0 {
+			n, err := ml.Join(seeds)
+			switch {
+			case n > 0 && compared < compareTimes:
+				compared++
+				pause = compareEvery
+			case n == 0 && ml.NumMembers() == 1:
+				g.log.Debug("no seed answers", "seeds", seeds, "err", err)
+				pause = failed
+				failed = min(2*failed, joinMax)
 			}
-		} else {
-			pause = joinAgain
 		}
 		select {
 		case <-ctx.Done():
@@ -323,13 +330,20 @@ func (g *Gossip) join(ctx context.Context, ml *memberlist.Memberlist) error {
 	}
 }
 
+// others lists the seeds that are not this node.
+func (g *Gossip) others() []string {
+	return slices.DeleteFunc(slices.Clone(g.cfg.Seeds), func(s string) bool {
+		return s == g.cfg.Listen || s == g.cfg.Advertise || s == g.address.String()
+	})
+}
+
 // missing lists the seeds that are not the address of this node or of a member.
 func (g *Gossip) missing(ml *memberlist.Memberlist) []string {
-	known := map[string]bool{g.cfg.Listen: true, g.cfg.Advertise: true}
+	known := map[string]bool{}
 	for _, n := range ml.Members() {
 		known[n.Address()] = true
 	}
-	return slices.DeleteFunc(slices.Clone(g.cfg.Seeds), func(s string) bool { return known[s] })
+	return slices.DeleteFunc(g.others(), func(s string) bool { return known[s] })
 }
 
 // ours turns serf's coordinate into the vocabulary's.
