@@ -93,14 +93,14 @@ var (
 	desktop = size{"desktop", 1280, 800}
 )
 
-// show makes the screen of that size and colour scheme.
+// show makes the screen of that size and colour scheme, and keeps it from moving: a picture is not to catch a colour half-way.
 func (p *page) show(s size, scheme string) {
 	p.t.Helper()
 	err := chromedp.Do(p.ctx,
 		chromedp.EmulateViewport(int64(s.width), int64(s.height)),
 		chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 			})
 			return err
 		}))
@@ -138,7 +138,14 @@ func (p *page) fill(label, text string) {
 	xpath := fmt.Sprintf(`//label[contains(normalize-space(.), %q)]//*[self::input or self::textarea]`, label)
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.WaitVisible(xpath), chromedp.Clear(xpath), chromedp.SendKeys(xpath, text)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Click(xpath)); err != nil {
+		p.t.Fatalf("%s: fill %q: %v", p.who, label, err)
+	}
+	_, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.activeElement.select(), true`))
+	if err == nil {
+		err = chromedp.Do(ctx, chromedp.KeyEvent(text))
+	}
+	if err != nil {
 		p.t.Fatalf("%s: fill %q: %v", p.who, label, err)
 	}
 }
@@ -204,6 +211,9 @@ func (p *page) pictures(name string) {
 }
 
 func (p *page) picture(name string) {
+	// Two frames: the layout after a change of size, and its painting.
+	const painted = `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`
+	_, _ = chromedp.Run(p.ctx, chromedp.Evaluate[bool](painted, chromedp.EvalAwaitPromise))
 	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.WriteFile(filepath.Join(artefacts(p.t), name+".png"), picture, 0o644)

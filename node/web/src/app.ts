@@ -8,8 +8,8 @@ import { Store } from "./core/store.ts";
 import { Identities } from "./room/identity.ts";
 import { text } from "./text/text.ts";
 
-/** How long a note stays on the screen. */
-const noteMs = 6_000;
+/** How long a note stays on the screen. It was said as well, and what it tells of can be seen. */
+const noteMs = 5_000;
 /** What comes in this long after each other is said together by the live region. */
 const announceMs = 700;
 /** Most sentences said together: a reader must not talk over the room for a minute. */
@@ -120,6 +120,11 @@ export class App {
     this.state.set({ notes: [...this.state.value.notes, note].slice(-3) });
     setTimeout(() => this.dismiss(note.id), noteMs);
     this.say(words);
+  }
+
+  /** clear takes all notes away: they belong to a screen that is gone. */
+  clear(): void {
+    this.state.set({ notes: [] });
   }
 
   dismiss(id: number): void {

@@ -44,7 +44,7 @@ export const en = {
     copied: "The room's link is copied.",
     hostedBy: (host: string) => `Hosted by ${host}`,
     stage: "On stage",
-    you: "you",
+    self: (role: string) => `${role} · you`,
     listen: "Start listening",
     enter: "Go on stage",
     noMicrophoneYet: "Sound only. Your microphone is not used.",

@@ -83,35 +83,33 @@ function OnStage({ session, view }: { session: Session; view: View }): JSX.Eleme
   const [busy, run] = useBusy();
   const [ending, setEnding] = useState(false);
   return (
-    <>
+    <div class="dock-stage">
+      {session.role === "host" ? (
+        <button type="button" class="side danger-words" onClick={() => setEnding(true)}>
+          <Stop />
+          {text.room.end}
+        </button>
+      ) : (
+        <button type="button" class="side" disabled={busy} onClick={() => void run(() => session.stepDown())}>
+          <Steps />
+          {text.room.stepDown}
+        </button>
+      )}
       <MicrophoneButton session={session} view={view} />
-      <div class="dock-row">
-        {session.role === "host" ? (
-          <button type="button" class="plain danger-words grow" onClick={() => setEnding(true)}>
-            <Stop />
-            {text.room.end}
-          </button>
-        ) : (
-          <button type="button" class="plain grow" disabled={busy} onClick={() => void run(() => session.stepDown())}>
-            <Steps />
-            {text.room.stepDown}
-          </button>
-        )}
-        <Leave session={session} />
-      </div>
+      <Leave session={session} look="side" />
       {ending && <EndRoom session={session} close={() => setEnding(false)} />}
-    </>
+    </div>
   );
 }
 
-function Leave({ session }: { session: Session }): JSX.Element {
+function Leave({ session, look = "plain" }: { session: Session; look?: "plain" | "side" }): JSX.Element {
   const app = useApp();
   const leave = () => {
     session.leave();
     app.say(text.announce.left);
   };
   return (
-    <button type="button" class="plain" onClick={leave}>
+    <button type="button" class={look} onClick={leave}>
       <Door />
       {text.room.leave}
     </button>

@@ -1,4 +1,5 @@
 import type { ComponentChildren, JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { text } from "../text/text.ts";
 import { Dome } from "./dome.tsx";
 import { useApp } from "./hooks.ts";
@@ -6,6 +7,7 @@ import { useApp } from "./hooks.ts";
 /** Farewell is the screen where there is no room to be in: ended, unknown, removed. */
 export function Farewell({ title, lead, children }: { title: string; lead: string; children?: ComponentChildren }): JSX.Element {
   const app = useApp();
+  useEffect(() => app.clear(), []);
   return (
     <main id="main" class="farewell">
       <Dome />

@@ -123,7 +123,7 @@ function RoomCard({ room }: { room: Summary }): JSX.Element {
         <span class="card-title">{room.title}</span>
         <span class="soft">
           {text.lobby.with(host, (room.speakers ?? 1) - 1)}
-          {since && <span class="since">{text.lobby.since(since)}</span>}
+          {since && ` · ${text.lobby.since(since)}`}
         </span>
         {room.tags && room.tags.length > 0 && (
           <span class="tags">

@@ -56,9 +56,8 @@ function Tile({ person, self, speaking, choose }: { person: Person; self: boolea
       </span>
       <span class="person-name">
         <bdi>{person.name}</bdi>
-        {self && <span class="you">{text.room.you}</span>}
       </span>
-      <span class="person-role">{role}</span>
+      <span class="person-role">{self ? text.room.self(role) : role}</span>
       {!choose && state !== "" && <span class="hidden">{state}</span>}
     </>
   );

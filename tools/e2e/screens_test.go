@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestScreens keeps a picture of every main screen, on a phone and a desktop, light and dark, for people to look at. What it
+// checks is only that each screen can be reached, and that nothing on it is wider than a small phone.
+func TestScreens(t *testing.T) {
+	mesh := startMesh(t)
+	ada := openBrowser(t, "Ada", adasVoice.record(t))
+	bob := openBrowser(t, "Bob", bobsVoice.record(t))
+
+	ada.open(mesh.urls[0] + "/?raw")
+	ada.until("has the lobby", `document.querySelector(".shimmer") === null`, patience)
+	ada.screen("lobby-empty")
+	ada.press("Start a room")
+	ada.fill("What is it about?", "An evening with old radios")
+	ada.fill("A line or two", "Valves, crystal sets and the voices that came out of them.\nBring your own stories.")
+	ada.fill("Your name", "Ada Lovelace")
+	ada.screen("create")
+	ada.press("Open the room")
+	ada.until("is in her room", phase("live"), patience)
+	ada.screen("host-without-microphone")
+	ada.press("Turn on microphone")
+	ada.press("Unmute")
+	ada.sees("You are heard")
+
+	bob.open(mesh.urls[1] + "/?raw")
+	bob.sees("An evening with old radios")
+	bob.screen("lobby")
+	bob.press("An evening with old radios")
+	bob.fill("Your name", "Bob")
+	bob.until("sees Ada", tile("Ada Lovelace", "live", "true"), patience)
+	bob.screen("preview")
+	bob.press("Start listening")
+	bob.until("sees Ada's ring", tile("Ada Lovelace", "speaking", "true"), patience)
+	bob.screen("listening")
+	bob.press("Ask to speak")
+	bob.sees("You are next")
+	bob.screen("hand-up")
+	ada.sees("Asking to speak")
+	ada.until("sees the hand", `document.querySelector(".request") !== null`, patience)
+	ada.screen("host-with-queue")
+	ada.press("Let Bob speak")
+	bob.press("Turn on microphone")
+	bob.press("Unmute")
+	ada.until("sees Bob's ring", tile("Bob", "speaking", "true"), patience)
+	ada.screen("two-speakers")
+	bob.press("Microphone settings")
+	bob.screen("microphone")
+	bob.press("Done")
+	ada.press("Bob, Speaker")
+	ada.screen("person")
+	ada.press("Remove from the room")
+	bob.sees("You were removed")
+	bob.screen("removed")
+	ada.press("End room")
+	ada.screen("end")
+	ada.press("End it")
+	bob.open(ada.location())
+	bob.sees("This room has ended")
+	bob.screen("ended")
+	bob.open(mesh.urls[1] + "/r/nosuchroom")
+	bob.sees("There is no such room")
+	bob.screen("unknown")
+}
+
+// screen checks that the page fits the narrowest phone still made and keeps its pictures.
+func (p *page) screen(name string) {
+	p.t.Helper()
+	p.show(size{"small", 320, 568}, "light")
+	const wide = `[...document.querySelectorAll("body *")].filter(e => !e.closest("svg, .hidden") && e.getBoundingClientRect().right > 321).map(e => e.className || e.tagName).join(", ")`
+	if got, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](wide)); err != nil || got != "" {
+		p.t.Errorf("%s: on 320 pixels these stand out: %s (%v)", name, got, err)
+	}
+	p.pictures(name)
+}
