@@ -21,7 +21,6 @@ type mic struct {
 	epoch   rotunda.Epoch // 0 until the log has given one
 	gate    *ingest.Gate
 	pub     *cascade.Publication // nil until the log knows the session
-	stream  rotunda.StreamID
 }
 
 func newMic(user rotunda.UserID, m *metrics.Set) *mic {
@@ -49,7 +48,7 @@ func (m *mic) apply(g duty.Gate, publish func(rotunda.StreamID) (*cascade.Public
 		if m.pub, err = publish(g.Stream); err != nil {
 			return false, err
 		}
-		m.stream = g.Stream
+		m.gate.SetOpen(g.Open)
 	}
 	shut = m.gate.Open() && !g.Open
 	if g.Open != m.gate.Open() {
