@@ -4,13 +4,14 @@ import "math"
 
 // Shortening and stretching speech by whole pitch periods (WSOLA): the signal is joined to itself where it repeats.
 const (
-	lagMin   = 120  // 2.5 ms: a pitch of 400 Hz
-	lagMax   = 720  // 15 ms: a pitch of 67 Hz
-	overlap  = 240  // 5 ms: how long the two sides of a join are cross-faded and how much of them is compared
-	lagStep  = 4    // first search at 12 kHz
-	alikeMin = .6   // normalised correlation from which a join is not heard
-	faint    = 1e-5 // mean square, -50 dBov: in what is fainter any join will do
-	adjusted = lagMax + overlap
+	lagMin     = 120  // 2.5 ms: a pitch of 400 Hz
+	lagMax     = 720  // 15 ms: a pitch of 67 Hz
+	overlap    = 240  // 5 ms: how long the two sides of a join are cross-faded and how much of them is compared
+	stretchMin = 480  // 10 ms: a pitch of 100 Hz
+	lagStep    = 4    // first search at 12 kHz
+	alikeMin   = .6   // normalised correlation from which a join is not heard
+	faint      = 1e-5 // mean square, -50 dBov: in what is fainter any join will do
+	adjusted   = lagMax + overlap
 )
 
 // shorten takes up to most samples out of the start of x, in place, and returns what is left of it. A voice that does not
@@ -31,12 +32,13 @@ func shorten(x []float32, most int) []float32 {
 	return x[:overlap+n]
 }
 
-// stretch puts up to most samples into x, whose capacity must suffice, and returns it.
+// stretch puts about as many samples into x as asked, up to lagMax, and returns it; its capacity must suffice. What is asked for
+// may be less than a period, so up to stretchMin is put in anyway.
 func stretch(x []float32, most int) []float32 {
-	if len(x) < adjusted || most < lagMin || cap(x) < len(x)+lagMax {
+	if len(x) < adjusted || most <= 0 || cap(x) < len(x)+lagMax {
 		return x
 	}
-	lag, ok := repeat(x, min(most, lagMax))
+	lag, ok := repeat(x, min(max(most, stretchMin), lagMax))
 	if !ok {
 		return x
 	}
