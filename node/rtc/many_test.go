@@ -342,27 +342,6 @@ func TestLosses(t *testing.T) {
 	}
 }
 
-// FuzzIngestPacket: no RTP packet, however it is made, gets more out of its payload or level than is there.
-func FuzzIngestPacket(f *testing.F) {
-	good, err := (&rtp.Packet{Header: rtp.Header{Version: 2, Extension: true, ExtensionProfile: rtp.ExtensionProfileOneByte, Extensions: []rtp.Extension{}}, Payload: []byte{0xf8}}).Marshal()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(uint8(1), good)
-	f.Add(uint8(1), []byte("\x90\x6f\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\xbe\xde\x00\x01\x10\x85\x00\x00opus"))
-	f.Add(uint8(1), []byte("\xb0\x6f\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\xbe\xde\x00\x01\x1f\x85\x00\x00\x00"))
-	var p rtp.Packet // used again for every packet, as read does
-	f.Fuzz(func(t *testing.T, level uint8, b []byte) {
-		if p.Unmarshal(b) != nil {
-			return
-		}
-		got := ingestPacket(&p, level, time.Time{})
-		if got.Level > 127 || len(got.Payload) > len(b)-12 || !got.HasLevel && (got.Voice || got.Level != 0) {
-			t.Errorf("%+v of %x", got, b)
-		}
-	})
-}
-
 // Redirects are followed with the token and the offer, errors are shown in the server's words.
 func TestClientHTTP(t *testing.T) {
 	noLeaks(t)

@@ -135,22 +135,24 @@ func (n *Session) readReports(sender *webrtc.RTPSender) {
 		if err != nil {
 			return err
 		}
-		packets, err := rtcp.Unmarshal(buf[:size])
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		for _, p := range packets {
-			report, ok := p.(*rtcp.ReceiverReport)
-			if !ok {
-				continue
-			}
+		return n.takeReports(time.Now(), buf[:size])
+	})
+}
+
+// takeReports takes in the report blocks of one RTCP datagram.
+func (n *Session) takeReports(now time.Time, datagram []byte) error {
+	packets, err := rtcp.Unmarshal(datagram)
+	if err != nil {
+		return err
+	}
+	for _, p := range packets {
+		if report, ok := p.(*rtcp.ReceiverReport); ok {
 			for _, r := range report.Reports {
 				n.reported(now, r)
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // reported takes in one report block (RFC 3550 §6.4.1).
