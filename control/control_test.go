@@ -194,11 +194,12 @@ func TestUnknownOutcome(t *testing.T) {
 					}
 					return true, unknown
 				})
-				if s := n.do(id, bob, room.Request{}); s.Seq != 2 {
-					t.Errorf("requested once: seq %d, want 2", s.Seq)
+				if s := n.do(id, ada, room.Publish{Node: "n1"}); s.Seq != 2 || s.MicEpoch("ada") != 1 {
+					t.Errorf("published once: seq %d, want 2; epoch %d, want 1", s.Seq, s.MicEpoch("ada"))
 				}
-				if s := n.do(id, ada, room.Approve{User: "bob"}); s.Seq != 3 || s.Role("bob") != rotunda.Speaker {
-					t.Errorf("approved: seq %d, want 3", s.Seq)
+				n.do(id, bob, room.Request{})
+				if s := n.do(id, ada, room.Approve{User: "bob"}); s.Seq != 4 || s.Role("bob") != rotunda.Speaker {
+					t.Errorf("approved: seq %d, want 4", s.Seq)
 				}
 			})
 		})
