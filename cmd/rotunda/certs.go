@@ -23,6 +23,7 @@ func newCerts(t *terminal) *cobra.Command {
 Give each node ca.crt, its own .crt and its own .key, and keep ca.key where no node is.
 Nothing is ever overwritten.`,
 		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var dir, mesh string
 	initialise := &cobra.Command{

@@ -8,18 +8,19 @@ import (
 	"strconv"
 )
 
-// ports are the loopback ports of one node of a mesh on this machine.
+// ports are those of one node of a mesh on this machine.
 type ports struct {
-	HTTP    int `json:"http"`
-	Admin   int `json:"admin"`
-	Gossip  int `json:"gossip"` // UDP and TCP
-	Media   int `json:"media"`  // UDP
-	Cascade int `json:"cascade"`
-	Peer    int `json:"peer"`   // of the control log, for control nodes, as advertised
-	Client  int `json:"client"` // of the control log, for the nodes without, as advertised
+	HTTP    int `json:"-"`
+	Admin   int `json:"-"`
+	Gossip  int `json:"-"` // UDP and TCP
+	Media   int `json:"-"` // UDP
+	Cascade int `json:"-"` // UDP
+	// The control log's, as advertised: its members know each other by them from one run to the next.
+	Peer   int `json:"peer"`
+	Client int `json:"client"`
 	// Where a delay stands in front of the log's ports, the node itself listens here; else as advertised.
-	PeerBehind   int `json:"peer_behind"`
-	ClientBehind int `json:"client_behind"`
+	PeerBehind   int `json:"-"`
+	ClientBehind int `json:"-"`
 }
 
 // loopback is where everything of a mesh on this machine listens, the web pages and their media excepted.
@@ -68,25 +69,29 @@ func (p *portPicker) both(host string, want int) (port int, err error) {
 	return 0, err
 }
 
-// pick finds the ports of n nodes: those of before where there are any, else free ones. The pages are on firstHTTP and the
-// ports that follow it, or anywhere where firstHTTP is 0.
+// pickPorts finds the ports of n nodes: of before those that are remembered, else free ones. The pages are on firstHTTP and
+// the ports that follow it, or anywhere where firstHTTP is 0.
 func pickPorts(n int, host string, firstHTTP int, before []ports) ([]ports, error) {
 	var picker portPicker
 	defer picker.release()
 	all := make([]ports, n)
-	copy(all, before)
-	for i := range all {
+	for i := range min(n, len(before)) {
+		all[i].Peer, all[i].Client = before[i].Peer, before[i].Client
+	}
+	for i := range all { // what was asked for comes first, so that a free port that is picked is none of those
 		p := &all[i]
-		p.HTTP = 0
 		if firstHTTP != 0 {
 			p.HTTP = firstHTTP + i
 		}
-		if p.Admin == 0 && i == 0 { // `rotunda members` looks there first
-			if port, err := picker.tcp(loopback, adminDefaultPort); err == nil {
-				p.Admin = port
-			}
+		if err := p.pickAsked(&picker, host); err != nil {
+			return nil, err
 		}
-		if err := p.pick(&picker, host); err != nil {
+	}
+	for i := range all {
+		if i == 0 { // `rotunda members` looks there first
+			all[i].Admin, _ = picker.tcp(loopback, adminDefaultPort) // 0 where it is taken: then any
+		}
+		if err := all[i].pickFree(&picker, host); err != nil {
 			return nil, err
 		}
 	}
@@ -96,44 +101,37 @@ func pickPorts(n int, host string, firstHTTP int, before []ports) ([]ports, erro
 // adminDefaultPort is the port of adminDefault.
 const adminDefaultPort = 9090
 
-func (p *ports) pick(picker *portPicker, host string) error {
-	var err error
+// pickAsked takes the ports that are given.
+func (p *ports) pickAsked(picker *portPicker, host string) (err error) {
 	if p.HTTP, err = picker.tcp(host, p.HTTP); err != nil {
-		return taken("the page of a node", err, "give another --http")
+		return taken("a node's page", err, "give another --http")
 	}
-	for _, want := range []struct {
-		what string
-		port *int
-		host string
-		find func(string, int) (int, error)
-	}{
-		{"admin", &p.Admin, loopback, picker.tcp},
-		{"gossip", &p.Gossip, loopback, picker.both},
-		{"media", &p.Media, host, picker.udp},
-		{"cascade", &p.Cascade, loopback, picker.udp},
-		{"log peers", &p.Peer, loopback, picker.tcp},
-		{"log clients", &p.Client, loopback, picker.tcp},
-		{"log peers", &p.PeerBehind, loopback, picker.tcp},
-		{"log clients", &p.ClientBehind, loopback, picker.tcp},
-	} {
-		if want.what == "admin" && *want.port == adminDefaultPort && picker.holds(adminDefaultPort) {
-			continue
-		}
-		if *want.port, err = want.find(want.host, *want.port); err != nil {
-			return taken(want.what, err, "the data folder remembers this port; what else uses it?")
+	for _, port := range []*int{&p.Peer, &p.Client} {
+		if *port, err = picker.tcp(loopback, *port); err != nil {
+			return taken("the control log", err, "the data folder remembers this port")
 		}
 	}
 	return nil
 }
 
-// holds reports whether this picker itself has the TCP port.
-func (p *portPicker) holds(port int) bool {
-	for _, c := range p.held {
-		if l, ok := c.(net.Listener); ok && l.Addr().(*net.TCPAddr).Port == port {
-			return true
+// pickFree finds the others.
+func (p *ports) pickFree(picker *portPicker, host string) (err error) {
+	for _, free := range []struct {
+		port *int
+		host string
+		find func(string, int) (int, error)
+	}{
+		{&p.Gossip, loopback, picker.both}, {&p.Media, host, picker.udp}, {&p.Cascade, loopback, picker.udp},
+		{&p.Admin, loopback, picker.tcp}, {&p.PeerBehind, loopback, picker.tcp}, {&p.ClientBehind, loopback, picker.tcp},
+	} {
+		if *free.port != 0 {
+			continue
+		}
+		if *free.port, err = free.find(free.host, 0); err != nil {
+			return fmt.Errorf("a free port: %w", err)
 		}
 	}
-	return false
+	return nil
 }
 
 // taken says in plain words that an address cannot be had.

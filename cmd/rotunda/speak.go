@@ -114,7 +114,7 @@ func speak(ctx context.Context, t *terminal, link string, o speakOptions) (err e
 	if err != nil {
 		return unlessAsked(ctx, err)
 	}
-	p.log.Info("done", "said", said.Round(rotunda.FrameDuration))
+	p.log.Info("done", "said", said.String())
 	return nil
 }
 
