@@ -41,7 +41,8 @@ func (r *recorder) SetDeadline(time.Time) error      { return nil }
 func (r *recorder) SetReadDeadline(time.Time) error  { return nil }
 func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 
-// An offer full of other people's addresses makes the server send nothing at all, and its session ends by itself. The
+// An offer full of other people's addresses makes the server send nothing at all, and its session ends by itself. Two
+// things see to that, each of them enough: candidates are not passed on, and a lite agent starts no checks. The
 // socket is bound to all addresses and the answer still names exactly the configured addresses.
 func TestNothingGoesToSignalledAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
