@@ -36,7 +36,7 @@ type entry struct {
 	asked    time.Time        // when its certificate was asked for last
 	owed     bool             // it asked for this node's
 	suspect  bool
-	gone     rotunda.MemberState // Left or Dead; empty while it is up
+	gone     bool // memberlist has given it up
 	goneAt   time.Time
 	pinged   int64 // time in the newest answer to a ping, ms since 1970
 }
@@ -45,8 +45,9 @@ type entry struct {
 func (e *entry) view() rotunda.Member {
 	m := e.member
 	switch {
-	case e.gone != "":
-		m.State = e.gone
+	case m.State == rotunda.Left: // it said so itself
+	case e.gone:
+		m.State = rotunda.Dead
 	case e.suspect:
 		m.State = rotunda.Suspect
 	}
@@ -110,6 +111,10 @@ func (g *Gossip) alive(n *memberlist.Node) error {
 		g.entries[r.member.ID] = e
 	}
 	if bytes.Equal(e.raw, n.Meta) {
+		if e.suspect { // it objects
+			e.suspect = false
+			token(g.changed)
+		}
 		return nil
 	}
 	if e.key == nil {
@@ -125,18 +130,14 @@ func (g *Gossip) alive(n *memberlist.Node) error {
 	return nil
 }
 
-func (d delegate) NotifyJoin(n *memberlist.Node)   { d.g.state(n, "") }
-func (d delegate) NotifyUpdate(n *memberlist.Node) { d.g.state(n, "") }
+func (d delegate) NotifyJoin(n *memberlist.Node)   { d.g.state(n, false) }
+func (d delegate) NotifyUpdate(n *memberlist.Node) { d.g.state(n, false) }
 
-func (d delegate) NotifyLeave(n *memberlist.Node) {
-	if n.State == memberlist.StateLeft {
-		d.g.state(n, rotunda.Left)
-	} else {
-		d.g.state(n, rotunda.Dead)
-	}
-}
+// NotifyLeave: memberlist does not say whether a node left or died (Node.State is not kept up to date in 0.7.0), and anybody
+// could claim it; a node that leaves says so in its last record.
+func (d delegate) NotifyLeave(n *memberlist.Node) { d.g.state(n, true) }
 
-func (g *Gossip) state(n *memberlist.Node, gone rotunda.MemberState) {
+func (g *Gossip) state(n *memberlist.Node, gone bool) {
 	g.mu.Lock()
 	if e := g.entries[rotunda.NodeID(n.Name)]; e != nil {
 		e.gone, e.goneAt, e.suspect = gone, time.Now(), false
@@ -144,6 +145,16 @@ func (g *Gossip) state(n *memberlist.Node, gone rotunda.MemberState) {
 	g.mu.Unlock()
 	token(g.changed)
 	token(g.wake)
+}
+
+// suspected notes that a node does not answer this node's probes.
+func (g *Gossip) suspected(id rotunda.NodeID) {
+	g.mu.Lock()
+	if e := g.entries[id]; e != nil && !e.gone {
+		e.suspect = true
+	}
+	g.mu.Unlock()
+	token(g.changed)
 }
 
 // NotifyConflict: two nodes of one name. The first stays; the certificate's owner is told by the operator's log.
@@ -199,7 +210,7 @@ func (d delegate) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, payl
 	}
 	at, c, err := parsePing(payload, id, e.key)
 	if err == nil && at >= e.pinged {
-		e.pinged, e.member.Coordinate = at, c
+		e.pinged, e.member.Coordinate, e.suspect = at, c, false
 	}
 	g.mu.Unlock()
 	switch {

@@ -46,7 +46,7 @@ const (
 	probeTimeout = 700 * time.Millisecond
 	// streamTimeout bounds one exchange over a stream.
 	streamTimeout = 3 * time.Second
-	// leaveMax is how long saying goodbye may take.
+	// leaveMax is how long each of the two steps of saying goodbye may take.
 	leaveMax = time.Second
 	// keepGone is how long a member that died or left is listed.
 	keepGone = 10 * time.Minute
@@ -262,7 +262,7 @@ func (g *Gossip) Run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		err = nil
 	}
-	if lerr := ml.Leave(leaveMax); lerr != nil {
+	if lerr := g.goodbye(ml); lerr != nil {
 		g.log.Info("left without a goodbye", "err", lerr)
 	}
 	return errors.Join(err, ml.Shutdown())

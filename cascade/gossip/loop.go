@@ -36,7 +36,6 @@ func (g *Gossip) loop(ctx context.Context, ml *memberlist.Memberlist) error {
 			g.ask(ml, time.Now())
 		case <-tick.C:
 			now := time.Now()
-			g.suspects(ml)
 			g.forget(now)
 			g.refresh(ml, now)
 			g.ask(ml, now)
@@ -131,7 +130,7 @@ func (g *Gossip) ask(ml *memberlist.Memberlist, now time.Time) {
 		if e.owed {
 			owed = append(owed, id)
 		}
-		waits := e.gone == "" && (e.raw != nil && e.key == nil || e.recheck)
+		waits := !e.gone && (e.raw != nil && e.key == nil || e.recheck)
 		if waits && now.Sub(e.asked) >= askEvery {
 			ids = append(ids, id)
 		}
@@ -179,6 +178,20 @@ func (g *Gossip) refresh(ml *memberlist.Memberlist, now time.Time) {
 	})
 }
 
+// goodbye has the others know that this node leaves and did not die.
+func (g *Gossip) goodbye(ml *memberlist.Memberlist) error {
+	g.mu.Lock()
+	g.self.State = rotunda.Left
+	g.mu.Unlock()
+	if err := g.reseal(time.Now()); err != nil {
+		return err
+	}
+	if err := ml.UpdateNode(leaveMax); err != nil {
+		return err
+	}
+	return ml.Leave(leaveMax)
+}
+
 // reseal makes the own record anew.
 func (g *Gossip) reseal(now time.Time) error {
 	place := ours(g.vivaldi.GetCoordinate())
@@ -194,34 +207,12 @@ func (g *Gossip) reseal(now time.Time) error {
 	return nil
 }
 
-// suspects copies from memberlist who does not answer: it has no event for that.
-func (g *Gossip) suspects(ml *memberlist.Memberlist) {
-	suspect := map[rotunda.NodeID]bool{}
-	for _, n := range ml.Members() {
-		if n.State == memberlist.StateSuspect {
-			suspect[rotunda.NodeID(n.Name)] = true
-		}
-	}
-	changed := false
-	g.mu.Lock()
-	for id, e := range g.entries {
-		if e.suspect != suspect[id] {
-			e.suspect = suspect[id]
-			changed = true
-		}
-	}
-	g.mu.Unlock()
-	if changed {
-		token(g.changed)
-	}
-}
-
 // forget drops those who are gone for long.
 func (g *Gossip) forget(now time.Time) {
 	var gone []rotunda.NodeID
 	g.mu.Lock()
 	for id, e := range g.entries {
-		if e.gone != "" && now.Sub(e.goneAt) > keepGone {
+		if e.gone && now.Sub(e.goneAt) > keepGone {
 			delete(g.entries, id)
 			gone = append(gone, id)
 		}

@@ -24,7 +24,7 @@ import (
 //
 //	octets   field
 //	1        format: 1
-//	1        flags: bit 0 draining, the rest 0
+//	1        state: 0 alive, 1 draining, 2 leaving
 //	8        when it was signed, ms since 1970
 //	16 + 2   gossip address (IPv4 as IPv4-mapped) and port
 //	text     region
@@ -93,11 +93,7 @@ func (r record) seal(key crypto.Signer) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, 0, recordMax)
-	flags := byte(0)
-	if m.State == rotunda.Draining {
-		flags = 1
-	}
-	b = append(b, recordFormat, flags)
+	b = append(b, recordFormat, flags(m.State))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.signed))
 	ip := addr.Addr().As16()
 	b = append(b, ip[:]...)
@@ -112,17 +108,30 @@ func (r record) seal(key crypto.Signer) ([]byte, error) {
 	return sign(b, recordContext, m.ID, key)
 }
 
+func flags(s rotunda.MemberState) byte {
+	switch s {
+	case rotunda.Draining:
+		return 1
+	case rotunda.Left:
+		return 2
+	}
+	return 0
+}
+
 // parseRecord parses what node id is said to have said. It checks everything but the signature.
 func parseRecord(b []byte, id rotunda.NodeID) (record, error) {
 	if len(b) > recordMax {
 		return record{}, errOversized
 	}
-	if len(b) < 2+8+18+4+10+coordinateLen+signatureLen || b[0] != recordFormat || b[1] > 1 {
+	if len(b) < 2+8+18+4+10+coordinateLen+signatureLen || b[0] != recordFormat || b[1] > 2 {
 		return record{}, errMalformed
 	}
 	r := record{member: rotunda.Member{ID: id, State: rotunda.Alive}, signed: int64(binary.BigEndian.Uint64(b[2:]))}
-	if b[1] == 1 {
+	switch b[1] {
+	case 1:
 		r.member.State = rotunda.Draining
+	case 2:
+		r.member.State = rotunda.Left
 	}
 	ip := netip.AddrFrom16([16]byte(b[10:26])).Unmap()
 	r.member.Addresses.Gossip = netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[26:])).String()

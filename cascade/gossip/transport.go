@@ -5,11 +5,14 @@ import (
 	"log"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"rotunda"
 )
 
 const (
@@ -149,6 +152,7 @@ var refusals = []struct{ line, reason string }{
 	{"Decrypt packet failed", dropForged},
 	{"failed to receive: ", dropForged}, // a stream that does not decrypt
 	{"remove the stream label header", dropMalformed},
+	{"decode label", dropMalformed},
 	{"label header", dropMalformed},
 	{"not supported", dropMalformed},
 	{"Failed to decode", dropMalformed},
@@ -163,6 +167,9 @@ func logger(g *Gossip) *log.Logger { return log.New(listener{g}, "", 0) }
 
 type listener struct{ g *Gossip }
 
+// suspicion is the line that tells of a node that does not answer; there is no event for that either.
+var suspicion = regexp.MustCompile(`^\[INFO\] memberlist: Suspect ([a-z0-9-]{1,63}) has failed`)
+
 var _ io.Writer = listener{}
 
 func (l listener) Write(b []byte) (int, error) {
@@ -172,6 +179,9 @@ func (l listener) Write(b []byte) (int, error) {
 			l.g.dropped(r.reason)
 			break
 		}
+	}
+	if m := suspicion.FindStringSubmatch(line); m != nil {
+		l.g.suspected(rotunda.NodeID(m[1]))
 	}
 	l.g.log.Debug("memberlist", "line", line)
 	return len(b), nil
