@@ -66,11 +66,11 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 		events, err := s.Decide(c.cfg.Now(), a, cmd)
 		if err != nil || len(events) == 0 {
 			// Nothing to append, so nothing proves that the state was the newest. Look before saying so.
-			if fresh {
+			if fresh || errors.Is(err, room.ErrInvalid) {
 				return s, err
 			}
 			if away := c.refresh(ctx, f); away != nil {
-				return nil, errors.Join(err, away)
+				return nil, away
 			}
 			fresh = true
 			continue

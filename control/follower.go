@@ -254,12 +254,16 @@ func (c *Control) follow(ctx context.Context, f *follower) {
 		if ctx.Err() != nil {
 			return
 		}
-		// The log does not continue what this node has seen. Nothing of it is believed; the last state stands until the
-		// log fits again.
-		c.cfg.Logger.Error("room's log is broken: keeping the last state", "room", f.id, "seq", at.Seq, "hash", at.Hash, "error", err)
+		wait := retryWait
+		if errors.Is(err, eventlog.ErrBroken) {
+			// The log does not continue what this node has seen. Nothing of it is believed; the last state stands until the
+			// log fits again.
+			c.cfg.Logger.Error("room's log is broken: keeping the last state", "room", f.id, "seq", at.Seq, "hash", at.Hash, "error", err)
+			wait = brokenWait
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(brokenWait):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -154,6 +154,11 @@ func (l *Log) handOver() {
 // reachable reports whether a request can be sent to somebody who would pass it on to a leader. Where it says no, a request
 // that is not sent has certainly not happened.
 func (l *Log) reachable(ctx context.Context) error {
+	select {
+	case <-l.closed:
+		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, errClosed)
+	default:
+	}
 	if l.server != nil {
 		if l.server.Server.Leader() == 0 {
 			return fmt.Errorf("%w: the cluster has no leader", eventlog.ErrUnavailable)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 
 	"rotunda"
 	"rotunda/control/eventlog"
@@ -244,6 +245,32 @@ func tampered(t *testing.T, l *Log) {
 		default:
 		}
 	})
+}
+
+// What etcd takes for the end of the process ends one goroutine, and is said.
+func TestFatalIsNotTheEnd(t *testing.T) {
+	var out said
+	for _, fail := range []func(*zap.Logger){
+		func(l *zap.Logger) { l.Fatal("disk failed", zap.Error(os.ErrClosed)) },
+		func(l *zap.Logger) { l.Panic("disk panicked") },
+	} {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			fail(zapTo(out.logger()).With(zap.String("member", "one")))
+			t.Error("went on after a fatal error")
+		})
+		wg.Wait()
+	}
+	zapTo(out.logger()).Info("chatter")
+	s := out.String()
+	for _, want := range []string{`level=ERROR msg="disk failed" from=etcd error="file already closed" member=one`, "disk panicked"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("log lacks %s:\n%s", want, s)
+		}
+	}
+	if strings.Contains(s, "chatter") {
+		t.Errorf("log has what is no warning:\n%s", s)
+	}
 }
 
 func TestConfigIsChecked(t *testing.T) {
