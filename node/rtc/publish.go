@@ -67,7 +67,6 @@ func (n *Session) read(track *webrtc.TrackRemote, level uint8, sink func(ingest.
 			return io.EOF
 		default:
 		}
-		n.server.metrics.IngestPackets.Inc()
 		if err := packet.Unmarshal(buf[:size]); err != nil {
 			n.server.metrics.IngestDropped.With(string(ingest.Malformed)).Inc()
 			return nil

@@ -190,14 +190,6 @@ func (n *Session) stateChanged(state webrtc.PeerConnectionState) {
 func (n *Session) run() {
 	defer n.teardown()
 	defer n.recovered("session")
-	m := n.server.metrics
-	gauge := m.Speakers
-	if n.kind == play {
-		gauge = m.Listeners
-	}
-	gauge.Add(1)
-	defer gauge.Add(-1)
-
 	late := time.NewTimer(connectWithin)
 	defer late.Stop()
 	select {
