@@ -19,10 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rotunda"
-	"rotunda/control"
 	"rotunda/control/eventlog"
-	"rotunda/control/room"
 )
 
 // sent is one event of a stream.
@@ -371,56 +368,32 @@ func TestStreamsPerAddress(t *testing.T) {
 	}
 }
 
-// Sharing is what makes a change cheap: the second reader gets the first one's bytes.
-func TestChangesAreEncodedOnce(t *testing.T) {
-	s := room.New("r")
-	change := func(e room.Event) control.Change {
-		before := s
-		s = before.Clone()
-		e.Seq = before.Seq + 1
-		s.Apply(e)
-		return control.Change{State: s, Event: e, Before: before}
-	}
-	made := change(room.Event{Type: room.EventCreated, User: "ada", SSRC: 1, Node: "n1", Details: &room.Details{Title: "x"}})
-	fs := &feeds{byRoom: map[rotunda.RoomID]*feed{}}
-	f := fs.use("r")
-	if other := fs.use("r"); other != f {
-		t.Fatal("two feeds of one room")
-	}
-	one, _, err := f.message(made)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two, _, _ := f.message(made)
-	if &one[0] != &two[0] {
-		t.Error("encoded twice")
-	}
-	early := change(room.Event{Type: room.EventMuted, User: "ada"})
-	for range 2 * sharedMax {
-		if _, behind, err := f.message(change(room.Event{Type: room.EventUnmuted, User: "ada"})); behind || err != nil {
-			t.Fatalf("the foremost reader: %v %v", behind, err)
-		}
-	}
-	if len(f.messages) > sharedMax {
-		t.Errorf("%d messages kept, want at most %d", len(f.messages), sharedMax)
-	}
-	if _, behind, _ := f.message(early); !behind {
-		t.Error("a reader 512 changes behind is not cut")
-	}
-	fs.leave("r", f)
-	fs.leave("r", f)
-	if len(fs.byRoom) != 0 {
-		t.Error("a feed without readers is kept")
-	}
+// deadlines is a ResponseWriter that remembers the write deadlines set.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
 }
 
-func TestEventNamesCannotBreakTheStream(t *testing.T) {
-	if got, want := string(encodeEvent("a\ndata: x", 7, []byte("{}"))), "event: change\nid: 7\ndata: {}\n\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	if got, want := string(encodeEvent("muted_all", 7, []byte("{}"))), "event: muted_all\nid: 7\ndata: {}\n\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+
+// A deadline that stays ends a silent HTTP/2 stream.
+func TestNoDeadlineBetweenWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		o := newOutlet(d, func() {})
+		defer o.close()
+		if err := o.write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if len(d.set) != 2 || !d.set[0].Equal(time.Now().Add(writeMax)) || !d.set[1].IsZero() || !d.Flushed {
+			t.Errorf("deadlines %v, flushed %v", d.set, d.Flushed)
+		}
+		o.close()
+		time.Sleep(2 * keepaliveEvery) // virtual: whatever the timer would do it has done
+		if got := d.Body.String(); got != "x" {
+			t.Errorf("written after close: %q", got)
+		}
+	})
 }
 
 func FuzzLastEventID(f *testing.F) {
@@ -437,26 +410,4 @@ func FuzzLastEventID(f *testing.F) {
 			t.Errorf("%q = %d, %v", s, n, err)
 		}
 	})
-}
-
-func BenchmarkChange(b *testing.B) {
-	s := room.New("r")
-	s.Apply(room.Event{Seq: 1, Type: room.EventCreated, User: "u0", SSRC: 1, Node: "n1", Details: &room.Details{Title: "x"}})
-	for i := 1; i < 20; i++ {
-		s.Apply(room.Event{Seq: s.Seq + 1, Type: room.EventRole, User: rotunda.UserID(fmt.Sprint("u", i)), Name: "Somebody", Role: rotunda.Speaker, SSRC: rotunda.SSRC(i + 1)})
-	}
-	f := (&feeds{byRoom: map[rotunda.RoomID]*feed{}}).use("r")
-	b.ReportAllocs()
-	for b.Loop() {
-		e := room.Event{Seq: s.Seq + 1, Type: room.EventMuted, User: "u3"}
-		if s.Seq%2 == 0 {
-			e.Type = room.EventUnmuted
-		}
-		next := s.Clone()
-		next.Apply(e)
-		if _, _, err := f.message(control.Change{State: next, Event: e, Before: s}); err != nil {
-			b.Fatal(err)
-		}
-		s = next
-	}
 }
