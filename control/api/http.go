@@ -52,11 +52,34 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength > bodyMax {
 		return errTooLarge
 	}
-	// One byte more than is allowed, so that whoever reads sees that there is more. Not to be closed early: the server would
-	// read on to the end, up to 256 KiB.
-	r.Body = io.NopCloser(io.LimitReader(r.Body, bodyMax+1))
+	if b == a.limits.commands {
+		// For calls without a body too: the server reads what was announced before it goes on to the next request.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // no connection, nothing to wait for
+	}
+	r.Body = &body{io.LimitReader(r.Body, bodyMax+1)} // one byte more than is allowed, so that whoever reads sees that there is more
 	return nil
 }
+
+// body is a request's body as the calls read it. It is not closed early: the server would read on, up to 256 KiB.
+type body struct{ io.Reader }
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = errBody // late or cut short: the decoder knows only the former
+	}
+	return n, err
+}
+
+// Close does nothing.
+func (b *body) Close() error { return nil }
+
+// bodyError is the net.Error of a body that did not arrive.
+type bodyError struct{}
+
+func (bodyError) Error() string   { return "the body did not arrive" }
+func (bodyError) Timeout() bool   { return true }
+func (bodyError) Temporary() bool { return true }
 
 // allowed lists the methods that the path of r has.
 func (a *API) allowed(r *http.Request) []string {

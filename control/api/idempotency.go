@@ -157,11 +157,11 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, who string, do func(h
 			return errKey
 		}
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // where there is no connection there is nothing to wait for
-	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMax+1))
-	_ = rc.SetReadDeadline(time.Time{})
-	if err != nil || len(body) > bodyMax {
+	body, err := io.ReadAll(r.Body) // bounded and timed by admit
+	if err != nil {
+		return err
+	}
+	if len(body) > bodyMax {
 		return errTooLarge
 	}
 	k := answerKey{who, r.Method, r.URL.Path, key}

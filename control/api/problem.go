@@ -83,6 +83,7 @@ var (
 	errNoPath      = errors.New("no such path")
 	errMethod      = errors.New("method not allowed")
 	errCursor      = errors.New("cursor is not one of ours")
+	errBody        = bodyError{}
 )
 
 // rule is a row of the error table.
@@ -107,6 +108,7 @@ var rules = []rule{
 	{err: control.ErrUnknownRoom, status: 404, slug: "unknown-room", title: "There is no such room"},
 	{err: errNoPath, status: 404, slug: "not-found", title: "There is nothing here"},
 	{err: errMethod, status: 405, slug: "method-not-allowed", title: "Not with this method"},
+	{err: errBody, status: 408, slug: "timeout", title: "The body did not arrive"},
 	{err: room.ErrFull, status: 409, slug: "full", title: "There is no place left", tell: true},
 	{err: room.ErrEnded, status: 409, slug: "ended", title: "The room is over"},
 	{err: room.ErrNotLive, status: 409, slug: "not-live", title: "The room is not live"},
@@ -128,7 +130,7 @@ var rules = []rule{
 var byStatus = map[int]rule{
 	400: {slug: "malformed", title: "The body cannot be read"},
 	406: {slug: "not-acceptable", title: "Only JSON is spoken here"},
-	408: {slug: "timeout", title: "The body took too long"},
+	408: {slug: "timeout", title: "The body did not arrive"},
 	413: {slug: "body-too-large", title: "The body is too large"},
 	415: {slug: "unsupported-media-type", title: "Only JSON is spoken here"},
 	422: {slug: "invalid", title: "The request is not valid"},

@@ -192,7 +192,7 @@ func (a *API) refusals(op operation, in reflect.Type) map[string]*huma.Response 
 		codes = append(codes, http.StatusNotFound)
 	}
 	if _, body := in.FieldByName("Body"); body {
-		codes = append(codes, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		codes = append(codes, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	if in.NumField() > 0 || op.user || op.once {
 		codes = append(codes, http.StatusUnprocessableEntity)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rotunda"
@@ -274,6 +275,39 @@ func TestLargeBodiesAreNotRead(t *testing.T) {
 			t.Errorf("%s: %d bytes were read, want at most 128 KiB", c.what, got)
 		}
 	}
+}
+
+// A body that does not come holds nobody up for longer than bodyTime, whether the call wants one or not.
+func TestSlowBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, "us-east-1", new(eventlog.Memory), nil)
+		l := newPipes()
+		server := &http.Server{Handler: n.handler}
+		go server.Serve(l)
+		defer server.Close()
+		ada := bearer(t, "ada", nil)
+		room := n.room(ada)
+		for _, c := range []struct {
+			what, path, header, body string
+			status                   int
+		}{
+			{"wanted", "/v1/rooms", "", `{"title":`, 408},
+			{"wanted, with a key", "/v1/rooms", "Idempotency-Key: k\r\n", `{"title":`, 408},
+			{"not wanted", room + "/mute-all", "", "", 200},
+		} {
+			began := time.Now()
+			conn := l.dial()
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n%s\r\n%s", c.path, ada, c.header, c.body)
+			answer, err := io.ReadAll(conn) // to the end of the connection
+			if err != nil || !strings.HasPrefix(string(answer), fmt.Sprint("HTTP/1.1 ", c.status)) {
+				t.Errorf("%s: %v, %.200q, want %d", c.what, err, answer, c.status)
+			}
+			if took := time.Since(began); took > bodyTime+time.Second {
+				t.Errorf("%s: the connection was held for %v, want at most %v", c.what, took, bodyTime)
+			}
+			conn.Close()
+		}
+	})
 }
 
 // The node's server bounds headers; what passes must not upset anything here.
