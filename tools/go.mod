@@ -8,6 +8,9 @@ require (
 	rotunda v0.0.0
 )
 
-require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+require (
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	github.com/thesyncim/gopus v0.1.2 // indirect
+)
 
 replace rotunda => ../

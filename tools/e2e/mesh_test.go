@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,7 +26,8 @@ const startMax = 60 * time.Second
 
 // mesh is three nodes, each a process of its own.
 type mesh struct {
-	urls []string // of the nodes' pages, without a slash at the end
+	urls   []string // of the nodes' pages, without a slash at the end
+	output *lines   // what rotunda up says; nil for a mesh that ran already
 }
 
 // startMesh runs `rotunda up` and waits until every node serves. The mesh is stopped when the test ends.
@@ -41,20 +44,19 @@ func startMesh(t *testing.T) *mesh {
 		t.Fatalf("there is no binary to test: run `make build` first (%v)", err)
 	}
 	port := freePorts(t, len(regions))
-	m := &mesh{}
+	m := &mesh{output: &lines{}}
 	for i := range regions {
 		m.urls = append(m.urls, fmt.Sprintf("http://127.0.0.1:%d", port+i))
 	}
 	up := exec.Command(binary, "up", "--regions", strings.Join(regions, ","), "--http", fmt.Sprintf("127.0.0.1:%d", port), "--data", t.TempDir())
-	var output lines
-	up.Stdout, up.Stderr = &output, &output
+	up.Stdout, up.Stderr = m.output, m.output
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- up.Wait() }()
-	t.Cleanup(func() { stop(t, up, ended, &output) })
-	m.wait(t, ended, &output)
+	t.Cleanup(func() { stop(t, up, ended, m.output) })
+	m.wait(t, ended)
 	return m
 }
 
@@ -78,7 +80,7 @@ func stop(t *testing.T, up *exec.Cmd, ended <-chan error, output *lines) {
 }
 
 // wait returns when every node answers a ping and knows the others, so that a room is seen everywhere.
-func (m *mesh) wait(t *testing.T, ended <-chan error, output *lines) {
+func (m *mesh) wait(t *testing.T, ended <-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startMax)
 	defer cancel()
@@ -86,13 +88,35 @@ func (m *mesh) wait(t *testing.T, ended <-chan error, output *lines) {
 		for !answers(ctx, url+"/v1/ping") {
 			select {
 			case err := <-ended:
-				t.Fatalf("rotunda up ended with %v before it served:\n%s", err, output.tail(4000))
+				t.Fatalf("rotunda up ended with %v before it served:\n%s", err, m.output.tail(4000))
 			case <-ctx.Done():
-				t.Fatalf("%s does not serve after %v:\n%s", url, startMax, output.tail(4000))
+				t.Fatalf("%s does not serve after %v:\n%s", url, startMax, m.output.tail(4000))
 			case <-time.After(100 * time.Millisecond):
 			}
 		}
 	}
+}
+
+// row finds a node's URL and process id in the table that rotunda up prints.
+var row = regexp.MustCompile(`(?m)^\S+\s+\S+\s+(http://\S+)\s+\S+\s+(\d+)\s*$`)
+
+// kill ends the i-th node's process at once, as a power cut would.
+func (m *mesh) kill(t *testing.T, i int) {
+	t.Helper()
+	for _, found := range row.FindAllStringSubmatch(m.output.String(), -1) {
+		if found[1] != m.urls[i] {
+			continue
+		}
+		pid, err := strconv.Atoi(found[2])
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
+			t.Fatalf("kill %s: %v", found[0], err)
+		}
+		return
+	}
+	t.Fatalf("rotunda up did not print a row with a process id for %s:\n%s", m.urls[i], m.output.tail(4000))
 }
 
 func answers(ctx context.Context, url string) bool {

@@ -44,6 +44,7 @@ export const en = {
     copied: "The room's link is copied.",
     hostedBy: (host: string) => `Hosted by ${host}`,
     stage: "On stage",
+    dock: "What you can do",
     self: (role: string) => `${role} · you`,
     listen: "Start listening",
     enter: "Go on stage",
@@ -163,6 +164,8 @@ export const en = {
         return "The room has ended.";
     }
   },
+
+  notes: "Notes",
 
   trouble: {
     network: "The node cannot be reached. Check your connection and try again.",

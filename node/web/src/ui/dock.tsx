@@ -14,7 +14,7 @@ import { NameField, useName } from "./name.tsx";
 export function Dock({ session, view }: { session: Session; view: View }): JSX.Element {
   const { joined, blocked } = useStore(session.state);
   return (
-    <div class="dock">
+    <section class="dock" aria-label={text.room.dock}>
       {!joined ? <Join session={session} /> : onStage(session.role) ? <OnStage session={session} view={view} /> : <Listening session={session} view={view} />}
       {joined && blocked && (
         <div class="blocked">
@@ -25,7 +25,7 @@ export function Dock({ session, view }: { session: Session; view: View }): JSX.E
           </button>
         </div>
       )}
-    </div>
+    </section>
   );
 }
 

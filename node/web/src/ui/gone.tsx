@@ -9,7 +9,7 @@ export function Farewell({ title, lead, children }: { title: string; lead: strin
   const app = useApp();
   useEffect(() => app.clear(), []);
   return (
-    <main id="main" class="farewell">
+    <main class="farewell">
       <Dome />
       <div class="farewell-words">
         <h1>{title}</h1>

@@ -31,18 +31,18 @@ export function Lobby(): JSX.Element {
           </span>
         )}
       </header>
-      <section class="hero">
-        <Dome />
-        <div class="hero-words">
-          <h1>{text.lobby.headline}</h1>
-          <p>{text.lobby.lead}</p>
-          <button type="button" class="primary big" onClick={() => setCreating(true)}>
-            <Plus />
-            {text.lobby.create}
-          </button>
-        </div>
-      </section>
-      <main id="main">
+      <main>
+        <section class="hero">
+          <Dome />
+          <div class="hero-words">
+            <h1>{text.lobby.headline}</h1>
+            <p>{text.lobby.lead}</p>
+            <button type="button" class="primary big" onClick={() => setCreating(true)}>
+              <Plus />
+              {text.lobby.create}
+            </button>
+          </div>
+        </section>
         <Live />
       </main>
       {creating && <Create close={() => setCreating(false)} />}

@@ -8,7 +8,7 @@ export function Notes(): JSX.Element {
   const app = useApp();
   const { notes } = useStore(app.state);
   return (
-    <div class="notes">
+    <aside class="notes" aria-label={text.notes}>
       {notes.map((note) => (
         <div key={note.id} class={note.trouble ? "note trouble" : "note"}>
           <span>{note.text}</span>
@@ -17,6 +17,6 @@ export function Notes(): JSX.Element {
           </button>
         </div>
       ))}
-    </div>
+    </aside>
   );
 }

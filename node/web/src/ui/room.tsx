@@ -77,7 +77,7 @@ function Inside({ session, view }: { session: Session; view: View }): JSX.Elemen
   const runs = joined && moderates(session.role);
   return (
     <>
-      <main id="main" class={runs ? "inside with-queue" : "inside"}>
+      <main class={runs ? "inside with-queue" : "inside"}>
         <header class="room-head">
           <h1>{view.title}</h1>
           {host !== undefined && (

@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, mock, test } from "node:test";
+import { Api } from "../src/core/api.ts";
+import type { Line } from "../src/core/line.ts";
+import { newsOf } from "../src/core/news.ts";
+import { Problem } from "../src/core/problem.ts";
+import { Route } from "../src/core/route.ts";
+import type { Change, View } from "../src/core/view.ts";
+import { asView } from "../src/core/view.ts";
+import { feed } from "../src/room/feed.ts";
+import { Keeper } from "../src/room/keeper.ts";
+
+/** One attempt of a Keeper, held by the test. */
+interface Held {
+  opened: () => void;
+  signal: AbortSignal;
+  lose: (error?: unknown) => void;
+}
+
+/** settled lets everything that was promised happen. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("keeper", () => {
+  let held: Held[];
+  let lines: string[];
+  let route: Route;
+  let keeper: Keeper;
+
+  beforeEach(() => {
+    mock.timers.reset();
+    mock.timers.enable({ apis: ["setTimeout"] });
+    held = [];
+    lines = [];
+    route = new Route("http://a");
+    keeper = new Keeper({
+      route,
+      changed: (line: Line) => lines.push(line.at),
+      attempt: (opened, signal) =>
+        new Promise((resolve, reject) => {
+          held.push({ opened, signal, lose: (error) => (error === undefined ? resolve() : reject(error as Error)) });
+          signal.addEventListener("abort", () => resolve());
+        }),
+    });
+  });
+
+  test("comes back after a loss, and waits longer each time", async () => {
+    keeper.start();
+    held[0]!.opened();
+    held[0]!.lose();
+    await settled();
+    assert.deepEqual(lines, ["connecting", "up", "waiting"]);
+    mock.timers.tick(400);
+    assert.equal(held.length, 2);
+    held[1]!.lose(new TypeError("nobody there"));
+    await settled();
+    mock.timers.tick(199);
+    assert.equal(held.length, 2, "too early");
+    mock.timers.tick(601);
+    assert.equal(held.length, 3);
+    held[2]!.opened();
+    assert.equal(keeper.line.at, "up");
+  });
+
+  test("a refusal ends it until it is wanted again", async () => {
+    keeper.start();
+    held[0]!.lose(new Problem(403, "not here"));
+    await settled();
+    assert.deepEqual(keeper.line, { at: "refused", status: 403 });
+    mock.timers.tick(60_000);
+    assert.equal(held.length, 1);
+    keeper.start();
+    assert.equal(held.length, 2);
+  });
+
+  test("replacing keeps the old connection until the new one is of use", async () => {
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    assert.equal(held.length, 2);
+    assert.equal(held[0]!.signal.aborted, false);
+    held[1]!.opened();
+    assert.equal(held[0]!.signal.aborted, true);
+    await settled();
+    assert.deepEqual(lines, ["connecting", "up"], "nobody is told of a change that nobody hears");
+  });
+
+  test("a replacement that fails costs the connection, and is tried again", async () => {
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    held[1]!.lose(new TypeError("nobody there"));
+    await settled();
+    assert.equal(keeper.line.at, "waiting");
+    assert.equal(held[0]!.signal.aborted, true);
+  });
+
+  test("the old connection's end is no loss while its successor is under way", async () => {
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    held[0]!.lose();
+    await settled();
+    assert.equal(keeper.line.at, "up");
+    held[1]!.opened();
+    assert.equal(held.length, 2);
+  });
+
+  test("a node that fails twice is left for the next at once", async () => {
+    route.learn(["http://b"]);
+    keeper.start();
+    held[0]!.lose();
+    await settled();
+    mock.timers.tick(400);
+    held[1]!.lose();
+    await settled();
+    assert.equal(route.base, "http://b");
+    mock.timers.tick(0);
+    assert.equal(held.length, 3);
+  });
+
+  test("stopping ends what is under way and what waits", async () => {
+    keeper.start();
+    keeper.stop();
+    assert.equal(held[0]!.signal.aborted, true);
+    held[0]!.opened();
+    await settled();
+    mock.timers.tick(60_000);
+    assert.deepEqual([keeper.line.at, held.length], ["off", 1]);
+  });
+});
+
+describe("feed", () => {
+  const snapshot = (seq: number, title: string) => `event: snapshot\nid: ${seq}\ndata: ${JSON.stringify({ id: "k3", seq, state: "live", title, host: "ada" })}\n\n`;
+  const change = (seq: number, patch: object) => `event: edited\nid: ${seq}\ndata: ${JSON.stringify({ seq, type: "edited", patch })}\n\n`;
+
+  /** run follows one connection that says `body` and ends. */
+  async function run(bodies: string[]): Promise<{ titles: string[]; asked: Array<string | undefined>; errors: number }> {
+    const titles: string[] = [];
+    const asked: Array<string | undefined> = [];
+    let errors = 0;
+    let next = 0;
+    const fetch = async (_url: string, init: RequestInit = {}) => {
+      asked.push((init.headers as Record<string, string>)["Last-Event-ID"]);
+      return new Response(bodies[next++]);
+    };
+    const attempt = feed({ api: new Api({ base: () => "http://a", token: () => undefined, fetch }), room: "k3", show: (view) => titles.push(view.title) });
+    for (const _ of bodies) await attempt(() => {}, new AbortController().signal).catch(() => errors++);
+    return { titles, asked, errors };
+  }
+
+  test("a snapshot, then changes, and on from the last one after a loss", async () => {
+    const got = await run([snapshot(7, "a") + ": keepalive\n\n" + change(8, { title: "b" }), change(9, { title: "c" })]);
+    assert.deepEqual(got, { titles: ["a", "b", "c"], asked: [undefined, "8"], errors: 0 });
+  });
+
+  test("a missing change starts over with a snapshot", async () => {
+    const got = await run([snapshot(7, "a") + change(9, { title: "c" }), snapshot(9, "c")]);
+    assert.deepEqual(got, { titles: ["a", "c"], asked: [undefined, undefined], errors: 1 });
+  });
+
+  test("what was seen already changes nothing", async () => {
+    const got = await run([snapshot(7, "a") + change(7, { title: "old" }) + change(8, { title: "b" })]);
+    assert.deepEqual(got.titles, ["a", "b"]);
+  });
+
+  test("a line that is not JSON is a lost connection, not a broken page", async () => {
+    assert.equal((await run(["event: snapshot\nid: 1\ndata: {\n\n"])).errors, 1);
+  });
+});
+
+describe("news", () => {
+  const person = (role: "host" | "speaker", muted = true) => ({ name: role, role, muted, ssrc: 1, live: false });
+  const view = (more: Partial<View>): View => asView({ id: "k3", seq: 1, state: "live", title: "t", host: "ada", participants: { ada: person("host") }, ...more });
+  const by = (user: string): Change => ({ seq: 2, type: "x", by: user });
+  const told = (before: View, after: View, who: string, change: Change | null = null) => newsOf(before, after, change, who).map((news) => news.is);
+  const asked = { bob: { name: "Bob", at: "", order: 1 } };
+  const bobOn = { participants: { ada: person("host"), bob: person("speaker", false) } };
+
+  test("a raised hand is the hosts' news", () => {
+    assert.deepEqual(told(view({}), view({ requests: asked }), "ada"), ["raised"]);
+    assert.deepEqual(told(view({}), view({ requests: asked }), "cyd"), []);
+  });
+
+  test("let in, declined, withdrawn", () => {
+    assert.deepEqual(told(view({ requests: asked }), view(bobOn), "bob"), ["you-on-stage"]);
+    assert.deepEqual(told(view({ requests: asked }), view({}), "bob", by("ada")), ["you-denied"]);
+    assert.deepEqual(told(view({ requests: asked }), view({}), "bob", by("bob")), []);
+  });
+
+  test("muted by somebody else", () => {
+    const muted = view({ participants: { ada: person("host"), bob: person("speaker", true) } });
+    assert.deepEqual(told(view(bobOn), muted, "bob", by("ada")), ["you-muted"]);
+    assert.deepEqual(told(view(bobOn), muted, "bob", by("bob")), []);
+    assert.deepEqual(told(view(bobOn), muted, "cyd", by("ada")), []);
+  });
+
+  test("others come and go; the end is the only news of an end", () => {
+    assert.deepEqual(told(view({}), view(bobOn), "cyd"), ["on-stage"]);
+    assert.deepEqual(told(view(bobOn), view({}), "cyd"), ["off-stage"]);
+    assert.deepEqual(told(view(bobOn), view({}), "bob"), ["you-off-stage"]);
+    assert.deepEqual(told(view(bobOn), view({ state: "ended", participants: {} }), "bob"), ["ended"]);
+  });
+});
