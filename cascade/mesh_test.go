@@ -1,7 +1,6 @@
 package cascade_test
 
 import (
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,39 +36,35 @@ func TestFramesArriveOnceAndCrossOnce(t *testing.T) {
 		for _, h := range ears {
 			h.reset()
 		}
-		first := sp.seq
+		first := int(sp.seq.Load())
 		time.Sleep(20 * time.Second)
-		after := w.nodes["us-1"].value(t, framesOut)
-		frames := int(sp.seq - first)
+		frames := sp.end() - first
 		time.Sleep(time.Second)
-		sp.end()
+		after := w.nodes["us-1"].value(t, framesOut)
 		if copies := (after - before) / float64(frames); copies < 2.97 || copies > 3.03 {
 			t.Errorf("us-1 sent %.2f copies of each frame, want 3: one to us-2, one to eu, one to ap", copies)
 		}
 		for _, id := range w.order {
 			h := ears[id]
-			h.mu.Lock()
-			got := len(h.count)
-			for seq, n := range h.count {
+			got := h.now()
+			for seq, n := range got.count {
 				if n != 1 {
 					t.Errorf("%s took frame %d %d times", id, seq, n)
 				}
 			}
-			if got == 0 {
-				h.mu.Unlock()
+			n := len(got.count)
+			if n == 0 {
 				t.Errorf("%s took nothing", id)
 				continue
 			}
-			slices.Sort(h.ages)
-			p50, p99, worst := h.ages[len(h.ages)/2], h.ages[len(h.ages)*99/100], h.ages[len(h.ages)-1]
-			t.Logf("%s: %d of %d frames, age p50 %v p99 %v max %v, longest gap %v", id, got, frames, p50, p99, worst, h.longest)
-			if got < frames*91/100 {
-				t.Errorf("%s took %d of %d frames, want 91 %%", id, got, frames)
+			p50, p99, worst := got.ages[n/2], got.ages[n*99/100], got.ages[n-1]
+			t.Logf("%s: %d of %d frames, age p50 %v p99 %v max %v, longest gap %v", id, n, frames, p50, p99, worst, got.longest)
+			if n < frames*91/100 {
+				t.Errorf("%s took %d of %d frames, want 91 %%", id, n, frames)
 			}
 			if p50 > 60*time.Millisecond || worst > 250*time.Millisecond {
 				t.Errorf("%s: age p50 %v, max %v; want at most 60 ms, 250 ms", id, p50, worst)
 			}
-			h.mu.Unlock()
 			h.sub.Close()
 		}
 	})
@@ -104,12 +99,11 @@ func TestRelayCrash(t *testing.T) {
 			w.crash(relay)
 			time.Sleep(5 * time.Second)
 			for id, h := range ears {
-				h.mu.Lock()
-				t.Logf("seed %d: %s without %s: silent for %v, then %d frames", seed, id, relay, h.longest, len(h.count))
-				if h.longest > 1200*time.Millisecond || time.Since(h.last) > 200*time.Millisecond {
-					t.Errorf("%s: silent for %v, last frame %v ago; want back within 1.2 s", id, h.longest, time.Since(h.last))
+				got := h.now()
+				t.Logf("seed %d: %s without %s: silent for %v, then %d frames", seed, id, relay, got.longest, len(got.count))
+				if got.longest > 1200*time.Millisecond || time.Since(got.last) > 200*time.Millisecond {
+					t.Errorf("%s: silent for %v, last frame %v ago; want back within 1.2 s", id, got.longest, time.Since(got.last))
 				}
-				h.mu.Unlock()
 			}
 			sp.end()
 		})
@@ -132,8 +126,8 @@ func TestReleasedWhenNobodyAsks(t *testing.T) {
 		}
 		other := w.listen("eu-2", program, "us-1")
 		time.Sleep(2 * time.Second)
-		if len(early.count) < 90 || len(other.count) < 80 {
-			t.Errorf("took %d and %d frames of 100", len(early.count), len(other.count))
+		if a, b := len(early.now().count), len(other.now().count); a < 90 || b < 80 {
+			t.Errorf("took %d and %d frames of 100", a, b)
 		}
 		early.sub.Close()
 		early.sub.Close()
@@ -141,9 +135,9 @@ func TestReleasedWhenNobodyAsks(t *testing.T) {
 		if !sp.pub.Wanted() {
 			t.Error("not wanted, though one subscriber is left")
 		}
-		before := len(other.count)
+		before := len(other.now().count)
 		time.Sleep(time.Second)
-		if got := len(other.count) - before; got < 49 {
+		if got := len(other.now().count) - before; got < 49 {
 			t.Errorf("the one left takes %d frames a second, want 50", got)
 		}
 		other.sub.Close()

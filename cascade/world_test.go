@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,7 +272,7 @@ func scrape(t *testing.T, s *metrics.Set, series string) float64 {
 // speech publishes 50 frames a second until it is stopped.
 type speech struct {
 	pub  *cascade.Publication
-	seq  rotunda.Seq
+	seq  atomic.Uint64 // of the next frame
 	stop chan struct{}
 	done chan struct{}
 }
@@ -291,8 +294,8 @@ func (w *world) speak(id rotunda.NodeID, s rotunda.StreamID) *speech {
 			case <-sp.stop:
 				return
 			case now := <-tick.C:
-				pub.Write(&rotunda.Frame{Seq: sp.seq, Origin: rotunda.Micros(now), Payload: payload})
-				sp.seq++
+				pub.Write(&rotunda.Frame{Seq: rotunda.Seq(sp.seq.Load()), Origin: rotunda.Micros(now), Payload: payload})
+				sp.seq.Add(1)
 			}
 		}
 	}()
@@ -304,23 +307,37 @@ func (s *speech) end() int {
 	close(s.stop)
 	<-s.done
 	s.pub.Close()
-	return int(s.seq)
+	return int(s.seq.Load())
 }
 
 // heard is what one subscriber took.
 type heard struct {
 	sub *cascade.Subscription
 
-	mu      sync.Mutex
+	mu sync.Mutex // guards took
+	took
+}
+
+type took struct {
 	count   map[rotunda.Seq]int
 	ages    []time.Duration
 	last    time.Time
 	longest time.Duration // between two frames
 }
 
+// now is what was taken since the last reset.
+func (h *heard) now() took {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.took
+	t.count, t.ages = maps.Clone(t.count), slices.Clone(t.ages)
+	slices.Sort(t.ages)
+	return t
+}
+
 func (w *world) listen(id rotunda.NodeID, s rotunda.StreamID, origin rotunda.NodeID) *heard {
 	w.t.Helper()
-	h := &heard{count: map[rotunda.Seq]int{}}
+	h := &heard{took: took{count: map[rotunda.Seq]int{}}}
 	sub, err := w.nodes[id].Subscribe(s, origin, func(f *rotunda.Frame) {
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -36,7 +36,9 @@ type entry struct {
 	asked    time.Time        // when its certificate was asked for last
 	owed     bool             // it asked for this node's
 	suspect  bool
-	gone     bool // memberlist has given it up
+	address  netip.AddrPort // of its gossip, as its newest record says
+	joined   bool           // memberlist knows it
+	gone     bool           // memberlist has given it up
 	goneAt   time.Time
 	pinged   int64 // time in the newest answer to a ping, ms since 1970
 }
@@ -97,7 +99,8 @@ func (g *Gossip) alive(n *memberlist.Node) error {
 		return err
 	}
 	ip, _ := netip.AddrFromSlice(n.Addr)
-	if netip.AddrPortFrom(ip.Unmap(), n.Port).String() != r.member.Addresses.Gossip {
+	address := netip.AddrPortFrom(ip.Unmap(), n.Port)
+	if address.String() != r.member.Addresses.Gossip {
 		return errForged
 	}
 	g.mu.Lock()
@@ -109,6 +112,9 @@ func (g *Gossip) alive(n *memberlist.Node) error {
 		}
 		e = &entry{}
 		g.entries[r.member.ID] = e
+	}
+	if !e.believed {
+		e.address = address
 	}
 	if bytes.Equal(e.raw, n.Meta) {
 		if e.suspect { // it objects
@@ -126,6 +132,7 @@ func (g *Gossip) alive(n *memberlist.Node) error {
 		e.recheck = e.recheck || errors.Is(err, errForged)
 		return err
 	}
+	e.address = address
 	token(g.changed)
 	return nil
 }
@@ -140,7 +147,7 @@ func (d delegate) NotifyLeave(n *memberlist.Node) { d.g.state(n, true) }
 func (g *Gossip) state(n *memberlist.Node, gone bool) {
 	g.mu.Lock()
 	if e := g.entries[rotunda.NodeID(n.Name)]; e != nil {
-		e.gone, e.goneAt, e.suspect = gone, time.Now(), false
+		e.joined, e.gone, e.goneAt, e.suspect = true, gone, time.Now(), false
 	}
 	g.mu.Unlock()
 	token(g.changed)

@@ -308,7 +308,7 @@ func (g *Gossip) join(ctx context.Context, ml *memberlist.Memberlist) error {
 		pause := joinAgain
 		seeds := g.others()
 		if compared >= compareTimes {
-			seeds = g.missing(ml)
+			seeds = g.missing()
 		}
 		if len(seeds) > 0 {
 			n, err := ml.Join(seeds)
@@ -338,11 +338,15 @@ func (g *Gossip) others() []string {
 }
 
 // missing lists the seeds that are not the address of this node or of a member.
-func (g *Gossip) missing(ml *memberlist.Memberlist) []string {
+func (g *Gossip) missing() []string {
 	known := map[string]bool{}
-	for _, n := range ml.Members() {
-		known[n.Address()] = true
+	g.mu.Lock()
+	for _, e := range g.entries {
+		if e.joined && !e.gone {
+			known[e.address.String()] = true
+		}
 	}
+	g.mu.Unlock()
 	return slices.DeleteFunc(g.others(), func(s string) bool { return known[s] })
 }
 

@@ -103,23 +103,29 @@ func (g *Gossip) meet(ml *memberlist.Memberlist, h hello) {
 	}
 }
 
-// send gives this node's certificates to the member of that name, at the address memberlist knows.
+// send gives this node's certificates to a member. It goes by the own list: the nodes that memberlist's hands out may change
+// under the reader.
 func (g *Gossip) send(ml *memberlist.Memberlist, to rotunda.NodeID, answer bool) bool {
-	for _, n := range ml.Members() {
-		if n.Name != string(to) {
-			continue
-		}
-		b := append([]byte(nil), g.hello...)
-		if answer {
-			b[1] = 1
-		}
-		return g.later(func() {
-			if err := ml.SendReliable(n, b); err != nil {
-				g.log.Debug("certificate not delivered", "to", to, "err", err)
-			}
-		})
+	g.mu.Lock()
+	e := g.entries[to]
+	known := e != nil && e.joined && !e.gone
+	var n memberlist.Node
+	if known {
+		n = memberlist.Node{Name: string(to), Addr: e.address.Addr().AsSlice(), Port: e.address.Port()}
 	}
-	return false
+	g.mu.Unlock()
+	if !known {
+		return false
+	}
+	b := append([]byte(nil), g.hello...)
+	if answer {
+		b[1] = 1
+	}
+	return g.later(func() {
+		if err := ml.SendReliable(&n, b); err != nil {
+			g.log.Debug("certificate not delivered", "to", to, "err", err)
+		}
+	})
 }
 
 // ask asks those for their certificates whose records are waiting for them, and answers those who asked too early.
