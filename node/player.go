@@ -99,11 +99,14 @@ func newAudience(m *metrics.Set, sequence uint16, timestamp uint32) *audience {
 func (a *audience) add(p *player) {
 	list := append(append([]*player(nil), *a.players.Load()...), p)
 	a.players.Store(&list)
+}
+
+// greet sends a listener who has just connected the newest packet of the program: in a silent room the next one may be
+// 400 ms away, and a join is not done before the first.
+func (a *audience) greet(p *player) {
 	a.mu.Lock()
-	latest, ok := a.program.Latest()
-	latest.Payload = append([]byte(nil), latest.Payload...)
-	a.mu.Unlock()
-	if ok { // in a silent room the next packet may be 400 ms away, and a join is not done before the first
+	defer a.mu.Unlock()
+	if latest, ok := a.program.Latest(); ok {
 		p.program(time.Now(), latest)
 	}
 }

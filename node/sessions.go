@@ -67,6 +67,11 @@ func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*
 	}
 	n.sessions.listeners.Add(1)
 	n.bg.start(func(ctx context.Context) {
+		select {
+		case <-s.Connected():
+			r.audience.greet(p)
+		case <-s.Done():
+		}
 		<-s.Done()
 		n.sessions.listeners.Add(-1)
 		r.leave(p)
