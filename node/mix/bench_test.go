@@ -1,6 +1,9 @@
+//go:build unix
+
 package mix_test
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -10,7 +13,8 @@ import (
 	"rotunda/node/pcm"
 )
 
-// BenchmarkRoom is the cost of one tick of a room with ten on stage; the metric is the share of one core, 50 ticks a second.
+// BenchmarkRoom is the cost of one tick of a room with ten on stage; the metric is the share of one core at 50 ticks a second, in processor
+// time, so that a busy machine matters less.
 func BenchmarkRoom(b *testing.B) {
 	const length = 20 * time.Second
 	for _, c := range []struct {
@@ -35,6 +39,7 @@ func BenchmarkRoom(b *testing.B) {
 			}
 			now, tick := start, 0
 			b.ReportAllocs()
+			before := processor(b)
 			for b.Loop() {
 				for id, s := range streams {
 					if len(s) == 0 {
@@ -48,7 +53,16 @@ func BenchmarkRoom(b *testing.B) {
 				now = now.Add(rotunda.FrameDuration)
 				tick++
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)*50/1e9*100, "%core")
+			b.ReportMetric(float64(processor(b)-before)/float64(b.N)*50/1e9*100, "%core")
 		})
 	}
+}
+
+// processor is the processor time that this process has used.
+func processor(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

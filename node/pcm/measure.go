@@ -88,7 +88,7 @@ func Compare(ref, got []float32, lagMax int) Likeness {
 	const segment, wander = Rate * 4 / 10, Rate * 15 / 100
 	out := Likeness{Lag: -1}
 	whole := Power(ref)
-	_, lag := Correlate(ref[:min(len(ref), 4*Rate)], got, min(lagMax, len(got)))
+	_, lag := Correlate(ref[:min(len(ref), 2*Rate)], got, min(lagMax, len(got)))
 	var energy, like, lost float64
 	for at := 0; at+segment <= len(ref); at += segment {
 		x := ref[at : at+segment]
@@ -98,17 +98,16 @@ func Compare(ref, got []float32, lagMax int) Likeness {
 		}
 		out.Segments++
 		energy += p
-		from := max(0, at+lag-wander)
-		r, l := 0.0, 0
-		if from < len(got) {
-			r, l = Correlate(x, got[from:min(len(got), from+segment+2*wander)], 2*wander)
+		r, l := around(x, got, at+lag, wander/10)
+		if r < .8 {
+			r, l = around(x, got, at+lag, wander)
 		}
 		like += p * max(0, r)
 		if r < .5 {
 			lost += p
 			continue
 		}
-		lag = from + l - at
+		lag = l - at
 		if out.Lag < 0 {
 			out.Lag = lag
 		}
@@ -118,4 +117,14 @@ func Compare(ref, got []float32, lagMax int) Likeness {
 		out.Correlation, out.Missing = like/energy, lost/energy
 	}
 	return out
+}
+
+// around searches for x in got, at most wander samples from a place, and returns the correlation and the place.
+func around(x, got []float32, place, wander int) (r float64, at int) {
+	from := max(0, place-wander)
+	if from >= len(got) {
+		return 0, place
+	}
+	r, lag := Correlate(x, got[from:min(len(got), from+len(x)+2*wander)], 2*wander)
+	return r, from + lag
 }

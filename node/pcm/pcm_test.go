@@ -106,15 +106,15 @@ func TestCompare(t *testing.T) {
 		{"20 ms put in", whole(0, x[:2*Rate], make([]float32, 960), x[2*Rate:]), .95, 0, 0, 960},
 		{"a third silent", whole(0, x[:2*Rate], make([]float32, 2*Rate), x[4*Rate:]), .5, third, 0, 0},
 	} {
-		got := Compare(x, c.got, Rate)
+		got := Compare(x, c.got, Rate/5)
 		if got.Correlation < c.like || math.Abs(got.Missing-c.missing) > .05 || got.Lag != c.lag || got.Drift != c.drift {
 			t.Errorf("%s: Compare = %+v, want at least %v, missing about %v, lag %d, drift %d", c.name, got, c.like, c.missing, c.lag, c.drift)
 		}
 	}
-	if got := Compare(x, Speech(7, 6*Rate), Rate); got.Missing < .8 {
+	if got := Compare(x, Speech(7, 6*Rate), Rate/5); got.Missing < .8 {
 		t.Errorf("another voice: %+v", got)
 	}
-	if got := Compare(make([]float32, Rate), x, Rate); got.Segments != 0 || got.Lag != -1 {
+	if got := Compare(make([]float32, Rate), x, Rate/5); got.Segments != 0 || got.Lag != -1 {
 		t.Errorf("silence: %+v", got)
 	}
 }
