@@ -26,6 +26,8 @@ const (
 	// historyKept is how many changes etcd keeps of values that were overwritten (heads and summaries), so that a watch that
 	// was cut off can go on without reading everything again.
 	historyKept = "10000"
+	// slow is how long a request may take before etcd warns about it: half of what a command waits.
+	slow = time.Second
 	// electionAlone is the election time-out of a cluster of one: nobody else could win, so it need not wait long.
 	electionAlone = 250 * time.Millisecond
 	// election is the election time-out of a cluster, for members that are up to 100 ms apart; a lost leader is replaced
@@ -33,7 +35,7 @@ const (
 	election = time.Second
 )
 
-// cluster is the name that members of different meshes refuse each other by.
+// clusterToken is the name that members of different meshes refuse each other by.
 const clusterToken = "rotunda-1"
 
 func openEmbedded(ctx context.Context, cfg Config) (*Log, error) {
@@ -95,6 +97,7 @@ func (c Config) embedded() (*embed.Config, error) {
 	ec.AutoCompactionMode, ec.AutoCompactionRetention = embed.CompactorModeRevision, historyKept
 	ec.QuotaBackendBytes = spaceMax
 	ec.EnableGRPCGateway = false
+	ec.WarningApplyDuration, ec.WarningUnaryRequestDuration = slow, slow
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(c.Logger))
 	if len(c.Peers) <= 1 {
 		return ec, c.alone(ec)

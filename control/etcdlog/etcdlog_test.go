@@ -81,11 +81,11 @@ func TestAlone(t *testing.T) {
 	if after := listening(t); after != before {
 		t.Errorf("listens on TCP:\n%s\nbefore:\n%s", after, before)
 	}
+	if s := out.String(); s != "" {
+		t.Errorf("an ordinary start has warnings:\n%s", s)
+	}
 	eventlogtest.Run(t, l)
 	t.Run("Tampered", func(t *testing.T) { tampered(t, l) })
-	if s := out.String(); s != "" {
-		t.Errorf("an ordinary run has warnings:\n%s", s)
-	}
 }
 
 // listening lists the TCP sockets on which this process listens.
