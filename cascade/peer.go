@@ -50,18 +50,18 @@ func (m *Mesh) peer(id rotunda.NodeID) *peer {
 // dial connects to p and carries the link until it ends.
 func (m *Mesh) dial(ctx, dctx context.Context, p *peer) {
 	l, err := m.connect(dctx, p.id)
+	if err == nil {
+		m.carry(ctx, l)
+		return
+	}
 	m.mu.Lock()
 	p.dialling = false
-	if err != nil && p.link == nil { // else it was faster to reach us
+	if p.link == nil { // else it was faster to reach us
 		m.hold(p, time.Now())
 		m.do(m.core.Unreachable(p.id))
 	}
 	m.mu.Unlock()
-	if err != nil {
-		m.log.Debug("peer not reached", "peer", p.id, "err", err)
-		return
-	}
-	m.carry(ctx, l)
+	m.log.Debug("peer not reached", "peer", p.id, "err", err)
 }
 
 func (m *Mesh) connect(ctx context.Context, id rotunda.NodeID) (*link.Link, error) {
@@ -79,17 +79,24 @@ func (m *Mesh) connect(ctx context.Context, id rotunda.NodeID) (*link.Link, erro
 // carry makes l the link to its peer, if none is better, and runs it until it ends.
 func (m *Mesh) carry(ctx context.Context, l *link.Link) {
 	h := m.adopt(l, time.Now())
+	if h.port != 0 {
+		m.log.Info("link up", "peer", l.Peer.ID, "region", l.Peer.Region, "dialled", l.Dialled)
+	}
 	err := l.Run(ctx, h)
 	m.ended(l, h.port, err, time.Now())
 }
 
 // adopt puts l into the table. Of two links to one peer, dialled from both ends at once, the one that the node with the
 // smaller id dialled stays, so both ends keep the same; of two from one end, the newer, for then the peer has begun anew.
+// The handler of a link that does not stay has port 0, which the table does not know.
 func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.peer(l.Peer.ID)
 	mine := m.cfg.Self.ID < p.id
+	if l.Dialled {
+		p.dialling = false
+	}
 	if p.link != nil {
 		if p.link.Dialled != l.Dialled && l.Dialled != mine {
 			l.Close(link.ErrDuplicate)
@@ -105,7 +112,6 @@ func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
 	p.link, p.port, p.upAt, p.busyAt = l, m.port, now, now
 	m.ports[m.port] = l
 	m.do(m.core.LinkUp(m.port, p.id))
-	m.log.Info("link up", "peer", p.id, "region", l.Peer.Region, "dialled", l.Dialled)
 	return portHandler{m, m.port}
 }
 
