@@ -279,6 +279,23 @@ func appendUntilKept(t *testing.T, l eventlog.Log, room rotunda.RoomID, after ev
 	return after
 }
 
+// One node keeps the log and serves the others, as in a mesh of two regions: same certificates, one port.
+func TestAloneServesOthers(t *testing.T) {
+	a := newAuthority(t)
+	address := ports(t, 1)[0]
+	cfg := Config{Name: "one", DataDir: t.TempDir(), ListenClient: address}
+	if l, err := Open(t.Context(), cfg); err == nil {
+		l.Close()
+		t.Fatal("serves other nodes without TLS")
+	}
+	cfg.TLS = a.node(t, "one")
+	keeper := open(t, cfg)
+	remote := open(t, Config{Endpoints: []string{"https://" + address}, TLS: a.node(t, "two")})
+	at := eventlogtest.MustAppend(t, remote, "shared", eventlog.Position{}, "a")
+	eventlogtest.MustAppend(t, keeper, "shared", at, "b")
+	eventlogtest.WantRead(t, remote, "shared", eventlog.Position{}, "a", "b")
+}
+
 // A member starts while the others are away, says so, and takes appends once there is a majority.
 func TestMemberAloneWaits(t *testing.T) {
 	c := newCluster(t, 3)

@@ -1,7 +1,7 @@
 // Package etcdlog keeps the rooms' events in etcd: it is an eventlog.Log. It is the only importer of etcd.
 //
-// The etcd is embedded in this process or an operator's own. Embedded alone it is a folder, and opens no socket at all: the
-// client calls the server's functions. Embedded in three or five control nodes it is a replicated cluster between them,
+// The etcd is embedded in this process or an operator's own. Embedded alone it is a folder, and opens no socket at all (the
+// client calls the server's functions) unless ListenClient makes it serve other nodes. Embedded in three or five control nodes it is a replicated cluster between them,
 // peers and clients over mutual TLS. Whoever is no control node is a client of those.
 //
 // Keys, below the versioned prefix /rotunda/1/; numbers are big-endian:
