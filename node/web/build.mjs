@@ -8,6 +8,9 @@ import path from "node:path";
 const here = import.meta.dirname;
 const dist = path.join(here, "dist");
 
+/** What a phone on a slow network fetches before anything is shown, at most: script and style, compressed. */
+const packedMax = 100_000;
+
 for (const name of await readdir(dist)) {
   if (name !== ".gitkeep") await rm(path.join(dist, name), { recursive: true });
 }
@@ -38,7 +41,9 @@ const only = (extension) => {
 const page = await readFile(path.join(here, "src/index.html"), "utf8");
 await writeFile(path.join(dist, "index.html"), page.replace("%SCRIPT%", only(".js")).replace("%STYLE%", only(".css")));
 await cp(path.join(here, "public"), dist, { recursive: true });
+await cp(path.join(here, "node_modules/preact/LICENSE"), path.join(dist, "licence-preact.txt")); // MIT asks for it where copies go
 
 let packed = 0;
 for (const file of outputs) packed += gzipSync(await readFile(path.join(dist, file)), { level: 9 }).length;
+if (packed > packedMax) throw new Error(`the bundle has ${packed} bytes compressed, more than ${packedMax}`);
 console.log(`dist: ${outputs.join(", ")}; ${(packed / 1000).toFixed(1)} kB compressed`);

@@ -41,30 +41,44 @@ func openBrowser(t *testing.T, who, microphone string) *page {
 		chromedp.WindowSize(phone.width, phone.height),
 	)
 	allocator, closeBrowser := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	t.Cleanup(closeBrowser)
 	ctx, closePage := chromedp.NewContext(allocator)
 	p := &page{t: t, who: who, ctx: ctx, said: &lines{}}
+	if err := chromedp.Do(ctx); err != nil { // starts the browser
+		closePage()
+		t.Fatalf("start %s's browser: %v", who, err)
+	}
+	silent := p.readConsole()
 	t.Cleanup(func() {
 		if t.Failed() {
 			p.picture("failed-" + strings.ReplaceAll(t.Name(), "/", "-") + "-" + who)
 			t.Logf("%s's page shows:\n%s\n%s's console:\n%s", who, p.textNow(), who, p.said.tail(4000))
 		}
 		closePage()
-		closeBrowser()
+		<-silent
 	})
-	if err := chromedp.Do(ctx); err != nil { // starts the browser
-		t.Fatalf("start %s's browser: %v", who, err)
-	}
-	messages := chromedp.Console(ctx)
+	p.show(phone, "light")
+	return p
+}
+
+// readConsole keeps what the page says, and fails the test when the page throws or its own policy stops it. The channel is
+// closed when the page is.
+func (p *page) readConsole() (silent <-chan struct{}) {
+	messages := chromedp.Console(p.ctx)
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for m, err := range messages {
 			if err != nil {
 				return
 			}
 			_, _ = fmt.Fprintln(p.said, m)
+			if m.IsException() || strings.Contains(m.String(), "Content Security Policy") {
+				p.t.Errorf("%s's page broke: %s", p.who, m)
+			}
 		}
 	}()
-	p.show(phone, "light")
-	return p
+	return done
 }
 
 // browserPath finds Chromium.

@@ -47,6 +47,7 @@ export interface View {
   participants: Record<string, Participant>;
   requests: Record<string, SpeakRequest>;
   removed: Record<string, Removal>;
+  policy?: { speakersMax?: number; requests?: "everyone" | "closed" };
 }
 
 /** A change as the feed sends it. */

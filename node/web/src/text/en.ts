@@ -53,6 +53,7 @@ export const en = {
     tap: "Tap to hear the room",
     blocked: "Your browser wants one more tap before it plays sound.",
     ask: "Ask to speak",
+    closed: "The host takes no requests now.",
     withdraw: "Take hand down",
     waiting: (place: number) => (place === 1 ? "Your hand is up. You are next." : `Your hand is up. You are number ${place}.`),
     leave: "Leave",

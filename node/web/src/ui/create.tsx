@@ -35,7 +35,6 @@ export function Create({ close }: { close: () => void }): JSX.Element {
           <input
             name="title"
             required
-            autofocus
             autocomplete="off"
             maxLength={titleMax}
             placeholder={text.create.namePlaceholder}

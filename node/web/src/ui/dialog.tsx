@@ -14,6 +14,7 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
   useEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
+    dialog?.querySelector<HTMLElement>(".field input")?.focus(); // a form is for typing; elsewhere the browser chooses
     return () => dialog?.close();
   }, []);
   return (

@@ -58,9 +58,11 @@ function Join({ session }: { session: Session }): JSX.Element {
 function Listening({ session, view }: { session: Session; view: View }): JSX.Element {
   const [busy, run] = useBusy();
   const waiting = place(view, session.me);
+  const closed = waiting === 0 && view.policy?.requests === "closed";
   return (
     <>
       {waiting > 0 && <p class="dock-word">{text.room.waiting(waiting)}</p>}
+      {closed && <p class="dock-word">{text.room.closed}</p>}
       <div class="dock-row">
         {waiting > 0 ? (
           <button type="button" class="plain grow" disabled={busy} onClick={() => void run(() => session.withdraw())}>
@@ -68,7 +70,7 @@ function Listening({ session, view }: { session: Session; view: View }): JSX.Ele
             {text.room.withdraw}
           </button>
         ) : (
-          <button type="button" class="primary grow" disabled={busy} onClick={() => void run(() => session.ask())}>
+          <button type="button" class="primary grow" disabled={busy || closed} onClick={() => void run(() => session.ask())}>
             <Hand />
             {text.room.ask}
           </button>
