@@ -20,7 +20,7 @@ var (
 	commandResult = []string{"ok", "refused", "conflict", "unavailable", "failed"}
 	commands      = []string{
 		"create", "start", "end", "edit", "request", "withdraw", "approve", "deny", "role", "mute", "unmute", "mute_all",
-		"remove", "publish", "unpublish", "claim",
+		"remove", "publish", "unpublish", "restart", "claim",
 	}
 )
 

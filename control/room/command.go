@@ -106,6 +106,10 @@ type Unpublish struct {
 	Epoch rotunda.Epoch
 }
 
+// Restart says that Node has started anew: its mic sessions are gone, and where it is home the program begins a new epoch,
+// because its frames are counted from the beginning again.
+type Restart struct{ Node rotunda.NodeID }
+
 // Claim takes up the grant in the actor's token. Every other command of an actor with a grant claims it first where it
 // still can, so that Claim is needed only by whoever does nothing else.
 type Claim struct{}
@@ -125,6 +129,7 @@ func (MuteAll) Name() string   { return "mute_all" }
 func (Remove) Name() string    { return "remove" }
 func (Publish) Name() string   { return "publish" }
 func (Unpublish) Name() string { return "unpublish" }
+func (Restart) Name() string   { return "restart" }
 func (Claim) Name() string     { return "claim" }
 
 func (Create) subject(Actor) rotunda.UserID     { return "" }
@@ -147,4 +152,5 @@ func (c Unpublish) subject(a Actor) rotunda.UserID {
 	}
 	return c.User
 }
+func (Restart) subject(Actor) rotunda.UserID { return "" }
 func (Claim) subject(a Actor) rotunda.UserID { return a.User }

@@ -207,6 +207,21 @@ func (c Unpublish) decide(d *draft) error {
 	return nil
 }
 
+func (c Restart) decide(d *draft) error {
+	if err := c.Node.Valid(); err != nil {
+		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
+	}
+	for _, p := range d.Stage() {
+		if p.Live && p.Node == c.Node {
+			d.emit(Event{Type: EventUnpublished, User: p.User, Epoch: p.Epoch})
+		}
+	}
+	if d.Phase == Live && d.Home == c.Node {
+		d.emit(Event{Type: EventHomed, Node: c.Node, Epoch: d.Epoch + 1})
+	}
+	return nil
+}
+
 func (Claim) decide(d *draft) error { return d.claim() }
 
 // claim takes up an operator's grant: a token that names the room and a role on stage gives that role once. A claim of the

@@ -47,6 +47,7 @@ var permissions = []Permission{
 	{"remove", Never, Never, Below, Below, Any, "never oneself, never the host"},
 	{"publish", Never, Own, Own, Own, Never, "while live"},
 	{"unpublish", Own, Own, Own, Own, Any, ""},
+	{"restart", Never, Never, Never, Never, Any, "a node came back without its sessions"},
 	{"claim", Own, Own, Own, Own, Never, "an operator's grant in the token; counts once"},
 }
 

@@ -94,7 +94,7 @@ func commandOn(t *testing.T, name string, u rotunda.UserID) Command {
 	title := "Other"
 	for _, cmd := range []Command{
 		Start{}, End{}, Edit{Title: &title}, Request{}, Withdraw{}, Approve{u}, Deny{User: u}, SetRole{u, rotunda.Listener}, Mute{u},
-		Unmute{u}, MuteAll{}, Remove{User: u}, Publish{"n1"}, Unpublish{u, 1}, Claim{},
+		Unmute{u}, MuteAll{}, Remove{User: u}, Publish{"n1"}, Unpublish{u, 1}, Restart{"n1"}, Claim{},
 	} {
 		if cmd.Name() == name {
 			return cmd

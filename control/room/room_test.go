@@ -104,7 +104,7 @@ func drawCommand(t *rapid.T) Command {
 	commands := []Command{
 		Create{Title: title, Node: node}, Start{}, Edit{Title: &title}, Edit{Mode: &mode}, Edit{Policy: PolicyEdit{SpeakersMax: &places}},
 		Request{}, Request{}, Request{}, Withdraw{}, Approve{u}, Approve{u}, Approve{u}, Deny{User: u}, SetRole{u, drawRole(t)}, SetRole{u, drawRole(t)},
-		Mute{u}, Unmute{u}, MuteAll{}, Remove{User: u}, Publish{node}, Publish{node}, Unpublish{u, epoch}, Claim{},
+		Mute{u}, Unmute{u}, MuteAll{}, Remove{User: u}, Publish{node}, Publish{node}, Unpublish{u, epoch}, Restart{node}, Claim{},
 	}
 	if rapid.IntRange(0, 60).Draw(t, "rare") == 0 {
 		commands = []Command{End{}, Remove{User: u, Ban: true}}

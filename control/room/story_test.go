@@ -181,6 +181,8 @@ func command(verb string, args []string) (Command, error) {
 	case "unpublish":
 		n, err := strconv.Atoi(arg(1))
 		return Unpublish{user, rotunda.Epoch(n)}, err
+	case "restart":
+		return Restart{rotunda.NodeID(arg(0))}, nil
 	case "claim":
 		return Claim{}, nil
 	}
