@@ -120,7 +120,7 @@ function RoomCard({ room }: { room: Summary }): JSX.Element {
         <Avatar user={room.host} name={host} />
       </span>
       <span class="card-words">
-        <span class="card-title">{room.title}</span>
+        <span class="card-title" dir="auto">{room.title}</span>
         <span class="soft">
           {text.lobby.with(host, (room.speakers ?? 1) - 1)}
           {since && ` · ${text.lobby.since(since)}`}

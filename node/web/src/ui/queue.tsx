@@ -37,7 +37,7 @@ function Request(props: { session: Session; user: string; name: string; note: st
       <Avatar user={user} name={name} />
       <span class="request-words">
         <bdi class="request-name">{name}</bdi>
-        <span class="soft">{note || since}</span>
+        <bdi class="soft">{note || since}</bdi>
       </span>
       <button type="button" class="round quiet" disabled={busy} aria-label={text.queue.deny(name)} title={text.queue.denyShort} onClick={() => void run(() => session.deny(user))}>
         <Cross />

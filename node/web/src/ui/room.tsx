@@ -79,13 +79,13 @@ function Inside({ session, view }: { session: Session; view: View }): JSX.Elemen
     <>
       <main class={runs ? "inside with-queue" : "inside"}>
         <header class="room-head">
-          <h1>{view.title}</h1>
+          <h1 dir="auto">{view.title}</h1>
           {host !== undefined && (
             <p class="soft">
               <bdi>{text.room.hostedBy(host)}</bdi>
             </p>
           )}
-          {view.description && <p class="about">{view.description}</p>}
+          {view.description && <p class="about" dir="auto">{view.description}</p>}
         </header>
         <Stage session={session} view={view} />
         {runs && <Queue session={session} view={view} />}
