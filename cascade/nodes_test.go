@@ -82,9 +82,9 @@ func TestNodesComeAndGo(t *testing.T) {
 		if s := w.state(edge, "us-1"); s != rotunda.Suspect && s != rotunda.Dead {
 			t.Errorf("crashed origin is %s", s)
 		}
-		time.Sleep(20 * time.Second)
+		time.Sleep(25 * time.Second) // a round of probes, and what a suspect has to object
 		if s := w.state(edge, "us-1"); s != rotunda.Dead {
-			t.Errorf("crashed origin is %s after 20 s, want dead", s)
+			t.Errorf("crashed origin is %s after 25 s, want dead", s)
 		}
 		w.revive("us-1")
 		h.reset()

@@ -44,6 +44,9 @@ const (
 	// probeTimeout is above the worst round trip between two places on earth, about 400 ms, and under the second
 	// between two probes. With memberlist's other LAN settings a dead node is known everywhere within about ten seconds.
 	probeTimeout = 700 * time.Millisecond
+	// suspicionMult bounds how long a suspect has to object where few confirm the suspicion: three times the usual four
+	// seconds (memberlist's six would be 24 s in a small mesh).
+	suspicionMult = 3
 	// streamTimeout bounds one exchange over a stream.
 	streamTimeout = 3 * time.Second
 	// leaveMax is how long each of the two steps of saying goodbye may take.
@@ -275,6 +278,7 @@ func (g *Gossip) memberlistConfig(t *transport) (*memberlist.Config, error) {
 	c.Label = g.cfg.Label
 	c.ProbeTimeout = probeTimeout
 	c.TCPTimeout = streamTimeout
+	c.SuspicionMaxTimeoutMult = suspicionMult
 	c.EnableCompression = false // there is little to gain, and decompressing is work for strangers
 	c.DeadNodeReclaimTime = 10 * time.Second
 	c.Logger = logger(g)
