@@ -25,6 +25,7 @@ type localMesh struct {
 	folder  string
 	host    string // of the web pages and media
 	wan     bool
+	text    bool // nodes log for people: their lines end up on a terminal
 	regions []rotunda.Region
 	ids     []rotunda.NodeID
 	ports   []ports
@@ -82,13 +83,13 @@ func controlNodes(n int) int {
 }
 
 // newLocalMesh makes keys, certificates and configurations in folder, or takes those that are there from the last time.
-func newLocalMesh(folder, http string, regions []rotunda.Region, wan bool) (*localMesh, error) {
+func newLocalMesh(folder, http string, regions []rotunda.Region, wan, text bool) (*localMesh, error) {
 	host, port, err := net.SplitHostPort(http)
 	first, portErr := strconv.Atoi(port)
 	if err != nil || portErr != nil || first < 0 || first != 0 && first+len(regions) > 65536 {
 		return nil, usagef("--http %q is not an address like 127.0.0.1:8080 with room for %d ports", http, len(regions))
 	}
-	m := &localMesh{folder: folder, host: host, wan: wan, regions: regions, ids: nodeIDs(regions)}
+	m := &localMesh{folder: folder, host: host, wan: wan, text: text, regions: regions, ids: nodeIDs(regions)}
 	var before meshFile
 	data, err := os.ReadFile(filepath.Join(folder, meshFileName))
 	switch {
@@ -182,6 +183,9 @@ func (m *localMesh) config(i int) config.Config {
 				c.Log.ListenPeer = address(loopback, p.PeerBehind)
 			}
 		}
+	}
+	if m.text {
+		c.LogFormat = "text"
 	}
 	if m.wan {
 		c.WAN = wanFrom(m.regions[i], m.regions)

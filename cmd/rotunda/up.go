@@ -90,7 +90,7 @@ func up(ctx context.Context, t *terminal, o upOptions) error {
 	} else if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	m, err := newLocalMesh(folder, o.http, regions, o.wan)
+	m, err := newLocalMesh(folder, o.http, regions, o.wan, t.errIsTerminal)
 	if err != nil {
 		return err
 	}

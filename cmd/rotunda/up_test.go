@@ -331,7 +331,7 @@ func TestMeshConfigurations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := newLocalMesh(t.TempDir(), "127.0.0.1:0", regions, tc.wan)
+		m, err := newLocalMesh(t.TempDir(), "127.0.0.1:0", regions, tc.wan, false)
 		if err != nil {
 			t.Fatal(err)
 		}
