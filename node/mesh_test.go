@@ -3,6 +3,7 @@ package node
 import (
 	"net/http"
 	"testing"
+	"time"
 )
 
 // The whole voice path and the decisions that rule it, over three nodes of one process.
@@ -81,4 +82,49 @@ func TestRoomAcrossNodes(t *testing.T) {
 		}
 		return true
 	})
+}
+
+// A home that dies and comes back mixes again, in a new epoch, and its listeners elsewhere hear on.
+func TestHomeRestarts(t *testing.T) {
+	m := startNodes(t, 2)
+	// The room's home is the second node; the first one keeps the log.
+	ada := m.guest(1, "Ada")
+	room := ada.createRoom("Back soon")
+	ear := m.guest(0, "Bob").listen(room, 1)
+	stop := ada.sayTone(room, 440)
+	ada.do("DELETE", "/rooms/"+room+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+	m.eventually("Bob hears Ada", func() bool { return ear.hears(440) })
+
+	cfg := m.nodes[1].cfg
+	m.stops[1]()
+	stop()
+	m.start(cfg)
+	back := m.nodes[2]
+	select {
+	case <-back.Ready():
+	case <-time.After(30 * time.Second):
+		t.Fatal("the node is not back")
+	}
+	var v struct {
+		Home         string
+		Epoch        int
+		Participants map[string]struct{ Live, Muted bool }
+	}
+	ada.at(0).do("GET", "/rooms/"+room, nil, &v, http.StatusOK)
+	if v.Home != string(cfg.ID) || v.Epoch != 2 || v.Participants[ada.User].Live {
+		t.Errorf("after the restart the room is %+v, want home %s in epoch 2 and no microphone", v, cfg.ID)
+	}
+	heard := ear.count()
+	ada.sayTone(room, 1000)
+	m.eventually("Bob hears Ada again", func() bool { return ear.hears(1000, 440) && ear.count() > heard })
+	if v.Participants[ada.User].Muted {
+		t.Error("a restart muted Ada")
+	}
+	ear.mu.Lock()
+	defer ear.mu.Unlock()
+	for i, s := range ear.seqs {
+		if i > 0 && int16(s-ear.seqs[i-1]) <= 0 {
+			t.Errorf("packet %d has number %d after %d", i, s, ear.seqs[i-1])
+		}
+	}
 }

@@ -281,10 +281,14 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.control.Run(gctx) })
-	g.Go(func() error { return n.rooms.run(gctx) })
 	g.Go(func() error { return n.reportLoad(gctx) })
 	g.Go(func() error { return n.serveWeb(gctx, door) })
-	g.Go(func() error { return n.announce(gctx) })
+	g.Go(func() error {
+		if err := n.announce(gctx); err != nil {
+			return err
+		}
+		return n.rooms.run(gctx)
+	})
 	return g.Wait()
 }
 

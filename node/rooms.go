@@ -2,9 +2,14 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"rotunda"
 	"rotunda/cascade"
@@ -62,6 +67,47 @@ func (rs *rooms) release(r *roomServer) {
 			delete(rs.served, r.id)
 		}
 	}
+}
+
+// recoverMax is how long a node that starts looks for what it left behind before it serves all the same.
+const recoverMax = 10 * time.Second
+
+// recover tells the log what a start of this node means for the rooms that it had a part in: its microphone sessions are
+// gone and its programs begin anew. It is to be done before the first session is opened.
+func (rs *rooms) recover(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-rs.control.RoomsChanged(): // the directory has been read
+	}
+	ctx, cancel := context.WithTimeout(ctx, recoverMax)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(8)
+	for _, s := range rs.control.Rooms() {
+		if s.State == room.Live {
+			g.Go(func() error { return rs.recoverRoom(ctx, s) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		rs.logger.Warn("not every room knows that this node has started anew", "error", err)
+	}
+}
+
+func (rs *rooms) recoverRoom(ctx context.Context, s control.Summary) error {
+	state, err := rs.control.Get(ctx, s.ID)
+	if err != nil {
+		return fmt.Errorf("room %s: %w", s.ID, err)
+	}
+	left := slices.ContainsFunc(state.Stage(), func(p room.Participant) bool { return p.Live && p.Node == rs.node })
+	if !left && state.Home != rs.node {
+		return nil
+	}
+	if _, err := rs.control.Do(ctx, s.ID, room.Actor{System: true}, room.Restart{Node: rs.node}); err != nil {
+		return fmt.Errorf("room %s: %w", s.ID, err)
+	}
+	rs.logger.Info("back in a room", "room", s.ID, "home", state.Home == rs.node)
+	return nil
 }
 
 // run keeps the rooms whose home this node is, until ctx ends.

@@ -33,6 +33,7 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 		mux.Handle("/v1/rooms/{room}/"+string(kind)+"/{session}", media)
 	}
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
+	s.RegisterOnShutdown(door.CloseStreams)
 	serve := s.Serve
 	if n.cfg.HTTP.Cert != "" {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, n.cfg.HTTP.Cert, n.cfg.HTTP.Key) }
@@ -40,15 +41,12 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 	return runServer(ctx, s, func() error { return serve(n.web) })
 }
 
-// announce closes ready when the log takes commands.
+// announce closes ready when the log has been read and knows that this node has started anew.
 func (n *Node) announce(ctx context.Context) error {
 	began := time.Now()
-	for !n.control.Available() {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(20 * time.Millisecond):
-		}
+	n.rooms.recover(ctx)
+	if ctx.Err() != nil {
+		return nil
 	}
 	n.logger.Info("ready", "url", n.cfg.HTTP.URL, "admin", n.admin.Addr().String(), "after", time.Since(began).Round(time.Millisecond))
 	close(n.ready)

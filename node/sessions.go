@@ -8,14 +8,19 @@ import (
 
 	"rotunda"
 	"rotunda/control"
+	"rotunda/control/api"
 	"rotunda/control/room"
-	"rotunda/control/token"
 	"rotunda/node/rtc"
 	"rotunda/node/whip"
 )
 
 // open opens a media session for who has asked by WHIP or WHEP: the one door for audio, in and out.
 func (n *Node) open(ctx context.Context, q whip.Request) (whip.Session, string, error) {
+	select {
+	case <-n.ready:
+	default:
+		return nil, "", fmt.Errorf("%w: the node is starting", whip.ErrBusy)
+	}
 	r := n.rooms.hold(q.Room)
 	s, answer, err := n.openIn(ctx, r, q)
 	if err != nil {
@@ -84,7 +89,10 @@ func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*
 // openMic opens a session that gives audio, if the log lets the person speak. The log gives the session its epoch; until
 // then, and while the log says muted, the gate is shut.
 func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
-	actor := actorOf(q.Claims)
+	actor, err := api.Actor(q.Claims, r.id)
+	if err != nil {
+		return nil, "", err
+	}
 	if q.Claims.Role != rotunda.NoRole && !q.Claims.Role.OnStage() {
 		return nil, "", fmt.Errorf("a token for a %s opens no microphone: %w", q.Claims.Role, room.ErrForbidden)
 	}
@@ -138,12 +146,6 @@ func (n *Node) unpublish(ctx context.Context, id rotunda.RoomID, m *mic) {
 		case <-time.After(wait):
 		}
 	}
-}
-
-// actorOf is who gives a command with these claims. A token that names its room and role is an operator's grant; package
-// whip and the API have checked that the room is this one.
-func actorOf(c token.Claims) room.Actor {
-	return room.Actor{User: c.User, Name: c.Name, Role: c.Role, Grant: c.Room != "" && c.Role.OnStage()}
 }
 
 // join adds a player to the room's audience.
