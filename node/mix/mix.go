@@ -5,8 +5,8 @@
 // with the wall clock, silence included; nothing clips. Silence costs next to nothing: who is silent is not decoded, and while all are,
 // one small frame every 400 ms is all that is made.
 //
-// The package is pure: the clock is an argument, the codec an interface. A Mixer is not safe for concurrent use, and Push and Tick
-// allocate nothing but a codec's state when somebody speaks for the first time in a long while.
+// The package is pure: the clock is an argument, the codec an interface. A Mixer is not safe for concurrent use. Push and
+// Tick allocate nothing of their own; a codec's state is made when somebody speaks for the first time in a long while.
 package mix
 
 import (
