@@ -70,8 +70,9 @@ func TestFramesArriveOnceAndCrossOnce(t *testing.T) {
 	})
 }
 
-// When the region's relay crashes its subscribers have the stream again within 1.2 s: 0.5 s until the silence is noticed,
-// two and a half round trips for the next link and the subscription, and as much again for loss.
+// When the region's relay crashes its subscribers have the stream again within 1.5 s: 0.5 s until the silence is noticed,
+// two and a half round trips (0.2 s) for the next link and the subscription, and two time-outs of a handshake packet that
+// is lost. 0.6 s is usual.
 func TestRelayCrash(t *testing.T) {
 	for seed := range uint64(3) {
 		synctest.Test(t, func(t *testing.T) {
@@ -101,8 +102,8 @@ func TestRelayCrash(t *testing.T) {
 			for id, h := range ears {
 				got := h.now()
 				t.Logf("seed %d: %s without %s: silent for %v, then %d frames", seed, id, relay, got.longest, len(got.count))
-				if got.longest > 1200*time.Millisecond || time.Since(got.last) > 200*time.Millisecond {
-					t.Errorf("%s: silent for %v, last frame %v ago; want back within 1.2 s", id, got.longest, time.Since(got.last))
+				if got.longest > 1500*time.Millisecond || time.Since(got.last) > 200*time.Millisecond {
+					t.Errorf("%s: silent for %v, last frame %v ago; want back within 1.5 s", id, got.longest, time.Since(got.last))
 				}
 			}
 			sp.end()

@@ -91,7 +91,7 @@ func (w *world) latency(p simnet.Packet) time.Duration {
 	return far
 }
 
-// endpoint, Listen and Dial make world a gossip.Network.
+// ListenPacket opens a socket in the simulated network; its latency is that between the regions.
 func (w *world) ListenPacket(address string) (net.PacketConn, error) {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -134,10 +134,17 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 func (l *pipeListener) Addr() net.Addr { a, _ := net.ResolveTCPAddr("tcp", l.address); return a }
 
-func (w *world) Dial(ctx context.Context, address string) (net.Conn, error) {
+// worldNet is the gossip.Network of one node.
+type worldNet struct {
+	*world
+	ip string
+}
+
+func (n worldNet) Dial(ctx context.Context, address string) (net.Conn, error) {
+	w := n.world
 	host, _, _ := net.SplitHostPort(address)
 	w.mu.Lock()
-	l, dead := w.listeners[address], w.dead[host]
+	l, dead := w.listeners[address], w.dead[host] || w.dead[n.ip]
 	w.mu.Unlock()
 	if l == nil {
 		return nil, errors.New("connection refused")
@@ -171,7 +178,7 @@ func (w *world) config(region rotunda.Region, id rotunda.NodeID) cascade.Config 
 		Self:        rotunda.Member{ID: id, Region: region, Version: "test", Addresses: rotunda.Addresses{HTTP: "http://" + host}},
 		Certificate: w.ca.Node(region, id), Roots: w.ca.Roots(), Conn: conn,
 		Gossip: gossip.Config{
-			Listen: host + ":7946", Keys: [][]byte{make([]byte, 32)}, Label: "test", Seeds: []string{"10.0.0.1:7946"}, Network: w,
+			Listen: host + ":7946", Keys: [][]byte{make([]byte, 32)}, Label: "test", Seeds: []string{"10.0.0.1:7946"}, Network: worldNet{w, host},
 		},
 		Metrics: metrics.New("", ""), Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id),
 	}
