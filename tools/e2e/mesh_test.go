@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ const startMax = 60 * time.Second
 // mesh is three nodes, each a process of its own.
 type mesh struct {
 	urls   []string // of the nodes' pages, without a slash at the end
+	data   string   // its folder of keys, certificates and log
 	output *lines   // what rotunda up says; nil for a mesh that ran already
 }
 
@@ -44,11 +46,11 @@ func startMesh(t *testing.T) *mesh {
 		t.Fatalf("there is no binary to test: run `make build` first (%v)", err)
 	}
 	port := freePorts(t, len(regions))
-	m := &mesh{output: &lines{}}
+	m := &mesh{output: &lines{}, data: t.TempDir()}
 	for i := range regions {
 		m.urls = append(m.urls, fmt.Sprintf("http://127.0.0.1:%d", port+i))
 	}
-	up := exec.Command(binary, "up", "--regions", strings.Join(regions, ","), "--http", fmt.Sprintf("127.0.0.1:%d", port), "--data", t.TempDir())
+	up := exec.Command(binary, "up", "--regions", strings.Join(regions, ","), "--http", fmt.Sprintf("127.0.0.1:%d", port), "--data", m.data)
 	up.Stdout, up.Stderr = m.output, m.output
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
@@ -84,8 +86,8 @@ func (m *mesh) wait(t *testing.T, ended <-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startMax)
 	defer cancel()
-	for _, url := range m.urls {
-		for !answers(ctx, url+"/v1/ping") {
+	for i, url := range m.urls {
+		for !answers(ctx, url+"/v1/ping") || !m.listed(i) {
 			select {
 			case err := <-ended:
 				t.Fatalf("rotunda up ended with %v before it served:\n%s", err, m.output.tail(4000))
@@ -97,26 +99,41 @@ func (m *mesh) wait(t *testing.T, ended <-chan error) {
 	}
 }
 
-// row finds a node's URL and process id in the table that rotunda up prints.
-var row = regexp.MustCompile(`(?m)^\S+\s+\S+\s+(http://\S+)\s+\S+\s+(\d+)\s*$`)
+// row is one line of the table that rotunda up prints: id, region, URL, admin address, process id.
+var row = regexp.MustCompile(`(?m)^\S+\s+\S+\s+(http://\S+)\s+(?:http://)?(\S+)\s+(\d+)\s*$`)
 
-// kill ends the i-th node's process at once, as a power cut would.
-func (m *mesh) kill(t *testing.T, i int) {
+// listed reports whether rotunda up has printed the row of the i-th node.
+func (m *mesh) listed(i int) bool {
+	return slices.ContainsFunc(row.FindAllStringSubmatch(m.output.String(), -1), func(f []string) bool { return f[1] == m.urls[i] })
+}
+
+// row finds the i-th node's admin address and process id.
+func (m *mesh) row(t *testing.T, i int) (admin string, pid int) {
 	t.Helper()
+	if m.output == nil {
+		t.Fatal("this test needs a mesh of its own: unset ROTUNDA_URLS")
+	}
 	for _, found := range row.FindAllStringSubmatch(m.output.String(), -1) {
 		if found[1] != m.urls[i] {
 			continue
 		}
-		pid, err := strconv.Atoi(found[2])
-		if err == nil {
-			err = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		pid, err := strconv.Atoi(found[3])
 		if err != nil {
-			t.Fatalf("kill %s: %v", found[0], err)
+			t.Fatal(err)
 		}
-		return
+		return found[2], pid
 	}
-	t.Fatalf("rotunda up did not print a row with a process id for %s:\n%s", m.urls[i], m.output.tail(4000))
+	t.Fatalf("rotunda up did not print a row for %s:\n%s", m.urls[i], m.output.tail(4000))
+	return "", 0
+}
+
+// kill ends the i-th node's process at once, as a power cut would.
+func (m *mesh) kill(t *testing.T, i int) {
+	t.Helper()
+	_, pid := m.row(t, i)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %s: %v", m.urls[i], err)
+	}
 }
 
 func answers(ctx context.Context, url string) bool {

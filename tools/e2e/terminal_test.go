@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -81,8 +80,8 @@ func (c *caller) room(title string) string {
 	return r.ID
 }
 
-// rotunda starts the binary and returns what it says. It is stopped when the test ends.
-func rotunda(t *testing.T, args ...string) *command {
+// terminal starts the binary and returns what it says. It is stopped when the test ends.
+func terminal(t *testing.T, args ...string) *command {
 	t.Helper()
 	c := &command{t: t, name: "rotunda " + args[0], ended: make(chan error, 1)}
 	c.cmd = exec.Command(filepath.Join(root(t), "bin", "rotunda"), args...)
@@ -151,23 +150,11 @@ func speech(t *testing.T) (file string, samples []float32) {
 	return file, pcm.Resample(rec.Samples, rec.Rate, pcm.Rate)
 }
 
-// table is what `rotunda up` prints of its nodes.
-var table = regexp.MustCompile(`(?m)^(\S+)\s+(\S+)\s+(http://\S+)\s+(?:http://)?(127\.0\.0\.1:\d+)\s+(\d+)$`)
-
-// admin returns the admin address of a node.
-func (m *mesh) admin(t *testing.T, node int) string {
-	t.Helper()
-	rows := table.FindAllStringSubmatch(m.output.String(), -1)
-	if len(rows) != len(regions) {
-		t.Fatalf("rotunda up lists %d nodes, want %d:\n%s", len(rows), len(regions), m.output.tail(2000))
-	}
-	return rows[node][4]
-}
-
 // series reads one series of a node's /metrics.
 func (m *mesh) series(t *testing.T, node int, name string) float64 {
 	t.Helper()
-	a, err := http.Get("http://" + m.admin(t, node) + "/metrics")
+	admin, _ := m.row(t, node)
+	a, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,9 +198,9 @@ func TestSpeechFromTheTerminal(t *testing.T) {
 	room := ada.room("From the terminal")
 	out := filepath.Join(t.TempDir(), "heard.opus")
 
-	listen := rotunda(t, "listen", mesh.urls[2]+"/r/"+room, "--out", out, "--json", "--duration", "16s")
+	listen := terminal(t, "listen", mesh.urls[2]+"/r/"+room, "--out", out, "--json", "--duration", "16s")
 	until(t, "the listener is there", func() bool { return mesh.series(t, 2, "rotunda_listeners") == 1 })
-	speak := rotunda(t, "speak", mesh.urls[0]+"/r/"+room, "--token", ada.Token, "--file", talk)
+	speak := terminal(t, "speak", mesh.urls[0]+"/r/"+room, "--token", ada.Token, "--file", talk)
 	speak.wait(60 * time.Second)
 	summary := listen.wait(60 * time.Second)
 
