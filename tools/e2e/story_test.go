@@ -24,7 +24,7 @@ func TestAHostSpeaksOnOneNodeAndIsHeardOnAnother(t *testing.T) {
 	ada.press("Open the room")
 	ada.until("is in her room", phase("live"), patience)
 	ada.press("Turn on microphone")
-	ada.sees("You are muted")
+	ada.sees("ou are muted") // or, as the fake microphone is never silent: "You are talking, but you are muted."
 	ada.press("Unmute")
 	ada.sees("You are heard")
 
@@ -53,7 +53,7 @@ func TestAHostSpeaksOnOneNodeAndIsHeardOnAnother(t *testing.T) {
 	bob.sees("Your hand is up. You are next.")
 	ada.press("Let Bob speak")
 	bob.press("Turn on microphone")
-	bob.sees("You are muted")
+	bob.sees("ou are muted")
 	ada.until("sees Bob on stage, muted", tile("Bob", "muted", "true"), patience)
 	bob.press("Unmute")
 	bob.sees("You are heard")

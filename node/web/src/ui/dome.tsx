@@ -41,7 +41,7 @@ export function Mark(): JSX.Element {
     <svg class="mark" viewBox="0 0 32 32" width="32" height="32" aria-hidden="true" focusable="false">
       <circle class="mark-wall" cx="16" cy="16" r="15" />
       <path class="mark-coffers" d={coffersOfMark} transform="translate(16 16)" />
-      <circle class="mark-oculus" cx="16" cy="16" r="4.200" />
+      <circle class="mark-oculus" cx="16" cy="16" r="4.2" />
     </svg>
   );
 }
