@@ -3,6 +3,8 @@ package e2e
 import (
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp"
 )
 
 // TestAListenersNodeDies: the page notices by itself, moves to another node, and its listener hears on. Nobody else notices.
@@ -28,9 +30,15 @@ func TestAListenersNodeDies(t *testing.T) {
 	bob.press("Start listening")
 	bob.hears(adasVoice, true)
 
+	const playing = `document.querySelector("audio").srcObject.getAudioTracks()[0].id`
+	before, err := chromedp.Run(bob.ctx, chromedp.Evaluate[string](playing))
+	if err != nil {
+		t.Fatal(err)
+	}
 	mesh.kill(t, 2)
 	died := time.Now()
 	bob.until("has a session on another node", `performance.getEntriesByType("resource").some(e => e.name.endsWith("/whep") && !e.name.startsWith(location.origin))`, patience)
+	bob.until("plays what comes from there", playing+` !== "`+before+`"`, patience)
 	bob.until("is back", phase("live"), patience)
 	bob.hears(adasVoice, true)
 	t.Logf("Bob hears Ada again %v after his node died", time.Since(died).Round(time.Millisecond))
