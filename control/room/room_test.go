@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"rotunda"
@@ -51,7 +52,27 @@ func TestRandomCommands(t *testing.T) {
 				}
 			}
 		}
+		checkSnapshot(t, s)
 	})
+}
+
+// checkSnapshot: a state comes back whole from its encoding, which is the only one of that state.
+func checkSnapshot(t interface{ Fatalf(string, ...any) }, s *State) {
+	b, err := s.Encode()
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	back, err := Decode(b)
+	if err != nil {
+		t.Fatalf("decode: %v", err)
+	}
+	if diff := cmp.Diff(s, back, whole, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("a snapshot lost something:\n%s", diff)
+	}
+	again, err := back.Encode()
+	if err != nil || string(again) != string(b) {
+		t.Fatalf("encoded again: %s, %v; want %s", again, err, b)
+	}
 }
 
 func fold(s *State, events []Event) *State {
