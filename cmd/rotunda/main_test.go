@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	os.Setenv(beRotunda, "1") // for the processes that tests start
 	os.Exit(m.Run())
 }
 

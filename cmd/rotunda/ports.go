@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
-	"strconv"
 )
 
 // ports are those of one node of a mesh on this machine.
@@ -36,9 +36,50 @@ func (p *portPicker) release() {
 	p.held = nil
 }
 
+// Ports that are picked freely are below those that systems give to outgoing connections (Linux: from 32768, others from
+// 49152), so that none of these takes one between its being picked and its being used.
+const (
+	freePortMin   = 20000
+	freePortMax   = 31999
+	freePortTries = 200
+)
+
+// find tries listen with want, or with free ports where want is 0.
+func find(want int, listen func(port int) (got int, err error)) (port int, err error) {
+	if want != 0 {
+		return listen(want)
+	}
+	for range freePortTries {
+		if port, err = listen(freePortMin + rand.IntN(freePortMax-freePortMin+1)); err == nil {
+			return port, nil
+		}
+	}
+	return listen(0)
+}
+
 // tcp returns want, or any free port where want is 0.
 func (p *portPicker) tcp(host string, want int) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(want)))
+	return find(want, func(port int) (int, error) { return p.listenTCP(host, port) })
+}
+
+// udp returns want, or any free port where want is 0.
+func (p *portPicker) udp(host string, want int) (int, error) {
+	return find(want, func(port int) (int, error) { return p.listenUDP(host, port) })
+}
+
+// both returns a port that is free for TCP and UDP: want, or any where want is 0.
+func (p *portPicker) both(host string, want int) (port int, err error) {
+	return find(want, func(port int) (int, error) {
+		got, err := p.listenTCP(host, port)
+		if err != nil {
+			return 0, err
+		}
+		return p.listenUDP(host, got)
+	})
+}
+
+func (p *portPicker) listenTCP(host string, port int) (int, error) {
+	l, err := net.Listen("tcp", address(host, port))
 	if err != nil {
 		return 0, err
 	}
@@ -46,27 +87,13 @@ func (p *portPicker) tcp(host string, want int) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// udp returns want, or any free port where want is 0.
-func (p *portPicker) udp(host string, want int) (int, error) {
-	c, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(want)))
+func (p *portPicker) listenUDP(host string, port int) (int, error) {
+	c, err := net.ListenPacket("udp", address(host, port))
 	if err != nil {
 		return 0, err
 	}
 	p.held = append(p.held, c)
 	return c.LocalAddr().(*net.UDPAddr).Port, nil
-}
-
-// both returns a port that is free for TCP and UDP: want, or any where want is 0.
-func (p *portPicker) both(host string, want int) (port int, err error) {
-	for range 20 { // what is free for one is nearly always free for the other
-		if port, err = p.tcp(host, want); err != nil {
-			return 0, err
-		}
-		if port, err = p.udp(host, port); err == nil || want != 0 {
-			return port, err
-		}
-	}
-	return 0, err
 }
 
 // pickPorts finds the ports of n nodes: of before those that are remembered, else free ones. The pages are on firstHTTP and
@@ -88,7 +115,7 @@ func pickPorts(n int, host string, firstHTTP int, before []ports) ([]ports, erro
 		}
 	}
 	for i := range all {
-		if i == 0 { // `rotunda members` looks there first
+		if i == 0 && firstHTTP != 0 { // `rotunda members` looks there first; whoever says "any port" means it
 			all[i].Admin, _ = picker.tcp(loopback, adminDefaultPort) // 0 where it is taken: then any
 		}
 		if err := all[i].pickFree(&picker, host); err != nil {

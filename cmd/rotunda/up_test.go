@@ -79,7 +79,9 @@ type running struct {
 
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	t.Setenv(beRotunda, "1")
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{stdout: newTranscript(), stderr: newTranscript(), cancel: cancel, status: make(chan int, 1)}
 	go func() { r.status <- run(ctx, args, strings.NewReader(""), r.stdout, r.stderr) }()
@@ -221,13 +223,16 @@ func TestUpLeavesNoChild(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only linux ends a dead process's children")
 	}
+	if testing.Short() {
+		t.Skip("starts real processes")
+	}
+	t.Parallel()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := newTranscript()
 	cmd := exec.Command(exe, "up", "--http", "127.0.0.1:0", "--regions", "us-east,eu-west", "--data", t.TempDir())
-	cmd.Env = append(os.Environ(), beRotunda+"=1")
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second // the nodes have its stderr too
 	if err := cmd.Start(); err != nil {
@@ -261,6 +266,7 @@ func TestUpWhereAPortIsTaken(t *testing.T) {
 
 // A data folder keeps the rooms, and who may enter them, from one run to the next.
 func TestUpKeepsData(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	up, rows := startUp(t, "--data", dir)
 	c, id := openRoom(t, rows[0].url)
@@ -285,6 +291,7 @@ func TestUpDelaysTheLog(t *testing.T) {
 	if !processesAreKnown {
 		t.Skip("not on this system")
 	}
+	t.Parallel()
 	regions := []rotunda.Region{"us-east", "sa-east", "au-southeast"}
 	least := time.Hour
 	for i, a := range regions {
