@@ -2,8 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
+
+// errStopping says that the node takes on nothing any more.
+var errStopping = errors.New("the node is stopping")
 
 // background runs what outlives the call that began it: rooms, sessions, mixers. All of it ends before run returns.
 type background struct {

@@ -41,7 +41,7 @@ func openHome(bg *background, mesh *cascade.Mesh, stream rotunda.StreamID, m *me
 	h.pulls = pulls{mesh: mesh, logger: logger, sink: h.frame, begin: h.begin, gone: h.gone}
 	if !bg.start(h.run) {
 		pub.Close()
-		return nil, context.Canceled
+		return nil, errStopping
 	}
 	return h, nil
 }

@@ -216,7 +216,10 @@ func (r *roomServer) mix(d duty.Duties) {
 	}
 	if d.Home && r.home == nil {
 		h, err := openHome(r.bg, r.mesh, d.Program, r.metrics, r.logger)
-		if err != nil {
+		switch {
+		case errors.Is(err, errStopping):
+			return
+		case err != nil:
 			r.logger.Error("the program cannot be published", "room", r.id, "error", err)
 			return
 		}
