@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -115,6 +117,7 @@ func claims(said jwt.MapClaims) (c Claims, err error) {
 	c = Claims{
 		User: rotunda.UserID(text("sub")), Name: text("name"), Room: rotunda.RoomID(text("room")), Role: rotunda.Role(text("role")),
 		Issued: moment("iat"), Expires: moment("exp"), ID: text("jti"),
+		Operator: slices.Contains(strings.Split(text("scope"), " "), ScopeOperator),
 	}
 	moment("nbf")
 	if err != nil {

@@ -53,6 +53,9 @@ func (s *Signer) Mint(c Claims) (string, error) {
 	if c.Role != "" {
 		m["role"] = string(c.Role)
 	}
+	if c.Operator {
+		m["scope"] = ScopeOperator
+	}
 	if !c.Issued.IsZero() {
 		m["iat"] = c.Issued.Unix()
 	}

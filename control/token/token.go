@@ -14,7 +14,8 @@
 //	         role the highest role that the token allows    optional
 //	         iat, nbf                                       optional; never more than Leeway ahead
 //
-// The role is a ceiling, not a grant: what somebody may do in a room stands in the room's log. Claims not listed are
+// The role is a ceiling, not a grant: what somebody may do in a room stands in the room's log. The scope "operator" (RFC 8693
+// §4.2) is beside the roles and not above them: it opens the operator's calls and makes nobody a host. Claims not listed are
 // ignored (RFC 7519 §4); header parameters not listed are refused, so that no token chooses its own key (RFC 8725 §3.10).
 //
 // Invariant: whatever Check accepts, Mint could have made of the claims that Check returned. A token's bytes are not its
@@ -41,6 +42,8 @@ const (
 	// SizeMax is the longest token that is looked at, in bytes: with every claim at its longest a token has under 1 KiB,
 	// the rest is for what an operator's own backend adds.
 	SizeMax = 4096
+	// ScopeOperator is the word of the scope claim that makes a token an operator's.
+	ScopeOperator = "operator"
 	// NameMax is the longest name, in characters.
 	NameMax = 64
 )
@@ -64,6 +67,8 @@ type Claims struct {
 	Issued  time.Time      // whole seconds, UTC; zero: not said
 	Expires time.Time      // whole seconds, UTC
 	ID      string         // jti
+	// Operator: the holder acts for whoever runs the mesh (scope "operator"). Room and Role are then empty.
+	Operator bool
 }
 
 // For reports whether the token may be used in room; a non-nil error wraps ErrWrongRoom.
@@ -89,6 +94,9 @@ func (c Claims) valid() error {
 	}
 	if c.Role != rotunda.NoRole && c.Role.Rank() == 0 {
 		return fmt.Errorf("role %.20q", string(c.Role))
+	}
+	if c.Operator && (c.Room != "" || c.Role != rotunda.NoRole) {
+		return errors.New("an operator's token names neither room nor role")
 	}
 	return ValidName(c.Name)
 }
