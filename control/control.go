@@ -66,6 +66,7 @@ type Config struct {
 	Node    rotunda.NodeID   // home of rooms created here
 	Now     func() time.Time // nil: time.Now
 	Rand    io.Reader        // source of room and event ids; nil: crypto/rand
+	Outage  *Outage          // nil: nothing is decided while the log is away
 	Metrics *metrics.Set     // nil: counts nothing
 	Logger  *slog.Logger     // nil: discards
 }
@@ -73,11 +74,13 @@ type Config struct {
 // Summary is a room in the directory.
 type Summary = room.Summary
 
-// Change is one step of a room: a snapshot (Event.Type is empty, Before nil) or an event with the states around it.
+// Change is one step of a room: a snapshot (Event.Type is empty, Before nil) or an event with the states around it. A
+// snapshot may come at any time: when the state has changed without the log (see Outage), Facts are the events that did it.
 type Change struct {
 	State  *room.State
 	Event  room.Event
 	Before *room.State
+	Facts  []room.Event
 }
 
 // Control is this node's way to the rooms. New makes one; Run makes it work.
@@ -92,6 +95,7 @@ type Control struct {
 	available bool        // the log answered the last probe
 
 	directory directory
+	outage    *outage
 }
 
 // New returns a Control. It panics where Log or Node is missing.
@@ -118,6 +122,7 @@ func New(cfg Config) *Control {
 		rooms:  map[rotunda.RoomID]*follower{},
 	}
 	c.directory.changed = make(chan struct{}, 1)
+	c.outage = newOutage(c)
 	return c
 }
 
@@ -127,6 +132,7 @@ func (c *Control) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.keepDirectory(gctx) })
 	g.Go(func() error { return c.probe(gctx) })
+	g.Go(func() error { return c.outage.run(gctx) })
 	g.Go(func() error { return c.supervise(gctx, g) })
 	err := g.Wait()
 	if ctx.Err() != nil {
@@ -150,7 +156,7 @@ func (c *Control) Create(ctx context.Context, a room.Actor, cmd room.Create) (ro
 // Decide, ErrUnavailable, ErrUnknownOutcome.
 func (c *Control) Do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
 	began := time.Now()
-	s, err := c.do(ctx, id, a, cmd)
+	s, err := c.outage.do(ctx, id, a, cmd)
 	c.count(cmd, began, err)
 	if err != nil {
 		return nil, err
@@ -169,7 +175,7 @@ func (c *Control) Get(ctx context.Context, id rotunda.RoomID) (*room.State, erro
 	}
 	defer c.release(f)
 	s, _ := f.current()
-	return s, nil
+	return c.outage.over(id, s), nil
 }
 
 // Available reports whether the log took appends when Run asked it last.

@@ -47,9 +47,9 @@ func (c *Control) followRoom(ctx context.Context, id rotunda.RoomID, after uint6
 		}
 		s, _ = f.current()
 	}
-	at := after
+	at, over := after, c.outage.lens(id)
 	if after == 0 || after > s.Seq {
-		if err := fn(Change{State: s}); err != nil {
+		if err := fn(over.change(Change{State: s})); err != nil {
 			return callerError{err}
 		}
 		at = s.Seq
@@ -63,12 +63,20 @@ func (c *Control) followRoom(ctx context.Context, id rotunda.RoomID, after uint6
 			continue
 		}
 		for _, change := range changes {
-			if err := fn(change); err != nil {
+			if err := fn(over.change(change)); err != nil {
 				return callerError{err}
 			}
 			at = change.State.Seq
 		}
 		if len(changes) > 0 {
+			continue
+		}
+		s, _ = f.current()
+		news, changed, waitNews := over.news(s)
+		if changed {
+			if err := fn(news); err != nil {
+				return callerError{err}
+			}
 			continue
 		}
 		select {
@@ -77,6 +85,7 @@ func (c *Control) followRoom(ctx context.Context, id rotunda.RoomID, after uint6
 		case <-f.done:
 			return fmt.Errorf("room %s: no longer followed: %w", id, ErrUnavailable)
 		case <-wait:
+		case <-waitNews:
 		}
 	}
 }
