@@ -3,8 +3,10 @@ package rtc
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -24,7 +26,44 @@ type Received struct {
 }
 
 // Player is the client half of WHEP: a listener.
-type Player struct{ *client }
+type Player struct {
+	*client
+
+	mu     sync.Mutex // guards clocks
+	clocks [edge.SlotsMax]clock
+}
+
+// clock is what a sender report says of a track.
+type clock struct {
+	at        time.Time
+	timestamp uint32
+	known     bool
+}
+
+// SenderClock ties a track's RTP timestamps to the clock of where its sound comes from, as the latest sender report does (RFC
+// 3550 §6.4.1): timestamp is that of the sound of the instant at. ok is false before the first report.
+func (p *Player) SenderClock(track int) (at time.Time, timestamp uint32, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.clocks[track]
+	return c.at, c.timestamp, c.known
+}
+
+// takeClock takes the sender report out of one RTCP datagram, where there is one.
+func (p *Player) takeClock(track int, datagram []byte) error {
+	packets, err := rtcp.Unmarshal(datagram)
+	if err != nil {
+		return err
+	}
+	for _, packet := range packets {
+		if report, ok := packet.(*rtcp.SenderReport); ok {
+			p.mu.Lock()
+			p.clocks[track] = clock{fromNTP(report.NTPTime), report.RTPTime, true}
+			p.mu.Unlock()
+		}
+	}
+	return nil
+}
 
 // DialPlayer connects to a WHEP endpoint; it returns when audio can flow, or with an *HTTPError when the server refuses. got
 // is called for each packet, from one goroutine per track, may be called before DialPlayer returns, and must not block. ctx
@@ -34,6 +73,7 @@ func DialPlayer(ctx context.Context, cfg ClientConfig, got func(Received)) (*Pla
 	if tracks > edge.SlotsMax {
 		return nil, fmt.Errorf("rtc: %d tracks, at most %d", tracks, edge.SlotsMax)
 	}
+	p := &Player{}
 	c, err := dial(ctx, cfg, func(c *client) error {
 		index := map[*webrtc.RTPReceiver]int{}
 		for i := range tracks {
@@ -50,7 +90,13 @@ func DialPlayer(ctx context.Context, cfg ClientConfig, got func(Received)) (*Pla
 			}
 			c.readers.start(func() { // sender reports reach the interceptor, which needs them, only when somebody reads
 				buf := make([]byte, datagramMax)
-				untilClosed(func() error { _, _, err := receiver.Read(buf); return err })
+				untilClosed(func() error {
+					size, _, err := receiver.Read(buf)
+					if err != nil {
+						return err
+					}
+					return p.takeClock(i, buf[:size])
+				})
 			})
 			c.readers.start(func() { receive(track, i, got) })
 		})
@@ -59,7 +105,8 @@ func DialPlayer(ctx context.Context, cfg ClientConfig, got func(Received)) (*Pla
 	if err != nil {
 		return nil, err
 	}
-	return &Player{c}, nil
+	p.client = c
+	return p, nil
 }
 
 // receive hands the packets of a track to got until the connection ends.

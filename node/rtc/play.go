@@ -18,6 +18,7 @@ import (
 // player is the part of a Session that only players have.
 type player struct {
 	tracks []*webrtc.TrackLocalStaticRTP // set before the session is handed out
+	ssrcs  []uint32                      // of the tracks; set with them
 
 	mu    sync.Mutex // guards queue
 	queue queue
@@ -42,8 +43,9 @@ func (s *Server) Play(ctx context.Context, offer string) (*Session, string, erro
 			if err != nil {
 				return err
 			}
-			n.tracks = append(n.tracks, track)
 			sender := transceiver.Sender()
+			n.tracks = append(n.tracks, track)
+			n.ssrcs = append(n.ssrcs, uint32(sender.GetParameters().Encodings[0].SSRC))
 			n.readers.start(func() {
 				defer n.recovered("receiver reports")
 				n.readReports(sender)
@@ -94,6 +96,7 @@ func (n *Session) send() {
 	csrc := make([]uint32, 0, rotunda.SourcesMax)
 	sent := n.server.metrics.EgressPackets
 	first := true
+	var clocks [edge.SlotsMax]senderClock
 	for {
 		select {
 		case <-n.stop:
@@ -113,6 +116,10 @@ func (n *Session) send() {
 				continue // the transport is going down; the state change ends the session
 			}
 			sent.Inc()
+			if report := clocks[item.track].sent(time.Now(), &item); report != nil {
+				report.SSRC = n.ssrcs[item.track]
+				n.pc.WriteRTCP([]rtcp.Packet{report}) // lost ones are followed by others
+			}
 			if first {
 				first = false
 				n.server.metrics.JoinTime.Observe(time.Since(n.asked).Seconds())

@@ -16,6 +16,7 @@ type queued struct {
 	timestamp uint32
 	marker    bool
 	sources   rotunda.Sources
+	origin    int64
 	payload   []byte // owned by the slot
 }
 
@@ -35,7 +36,8 @@ func (q *queue) push(track int, p *edge.Packet) (dropped bool) {
 		dropped = true
 	}
 	s := &q.slots[(q.head+q.n)%queueLen]
-	s.track, s.sequence, s.timestamp, s.marker, s.sources = track, p.Sequence, p.Timestamp, p.Marker, p.Sources
+	s.track, s.sequence, s.timestamp, s.marker = track, p.Sequence, p.Timestamp, p.Marker
+	s.sources, s.origin = p.Sources, p.Origin
 	s.payload = append(s.payload[:0], p.Payload...)
 	q.n++
 	return dropped

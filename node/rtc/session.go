@@ -125,7 +125,8 @@ func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts,
 	return finishAnswer(n.pc.LocalDescription().SDP, facts.audio, n.server.addresses)
 }
 
-// newPeerConnection makes a peer connection that knows Opus, reports (RFC 3550 §6.4) and nothing else.
+// newPeerConnection makes a peer connection that knows Opus, receiver reports (RFC 3550 §6.4; a player's sender reports are
+// senderClock's) and nothing else.
 func (n *Session) newPeerConnection(cert webrtc.Certificate, facts offerFacts) (*webrtc.PeerConnection, error) {
 	media, err := mediaEngine()
 	if err != nil {
@@ -134,12 +135,6 @@ func (n *Session) newPeerConnection(cert webrtc.Certificate, facts offerFacts) (
 	registry := &interceptor.Registry{}
 	if n.kind == publish {
 		reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(pionLogs{n.server.logger}))
-		if err != nil {
-			return nil, err
-		}
-		registry.Add(reports)
-	} else {
-		reports, err := report.NewSenderInterceptor(report.WithSenderLoggerFactory(pionLogs{n.server.logger}))
 		if err != nil {
 			return nil, err
 		}
