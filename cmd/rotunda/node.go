@@ -32,7 +32,7 @@ A first configuration (rotunda certs and rotunda keygen make the files that it n
   host: 192.0.2.7
   data: /var/lib/rotunda
   gossip: {key_file: gossip.key, label: example, seeds: ["192.0.2.8:7946"]}
-  tls: {ca: ca.crt, cert: fra-1.crt, key: fra-1.key}
+  tls: {ca: certs/ca.crt, cert: certs/fra-1.crt, key: certs/fra-1.key}
   tokens: {signing_key: token.key, guests: true}`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
