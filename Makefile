@@ -47,8 +47,8 @@ test-go: web
 test-e2e: build browser speech
 	cd tools && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...
 
-bench: build ## figures against docs/performance.md
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: build ## figures against the goals, into docs/performance.md
+	cd tools && $(GO) run ./figures
 
 # Every fuzz target for FUZZTIME each, on the corpus that is kept under testdata/fuzz.
 fuzz: web

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+)
+
+// wanted are the Go benchmarks whose figures belong in the table, by package and pattern, and the unit that counts.
+var wanted = []struct {
+	pkg, bench, unit, name, target, how string
+}{
+	{"./node/mix", "BenchmarkRoom/talking=1$", "%core", "mixing: 1 talking of 10 on stage", "≤ 1 %", "processor time of decode, mix and encode"},
+	{"./node/mix", "BenchmarkRoom/silent$", "%core", "mixing: a silent room of 10", "–", "the same, nobody talking"},
+	{"./cascade", "BenchmarkHop", "ns/op", "cascade: a frame through a relay, without the sockets", "–", "parse, look up, encode"},
+	{"./cascade/link", "BenchmarkBurst", "ns/frame", "cascade: CPU of both ends per frame, in bursts of 20 over a loopback link", "≤ 5 µs", "real QUIC, real sockets; wall clock"},
+	{"./node/rtc", "BenchmarkSend", "ns/op", "fan-out: what a packet to a listener costs the media path", "–", "queueing; the writer's share is pion's"},
+	{"./control/etcdlog", "BenchmarkAppendAlone", "ns/op", "log: an append, synced, one node", "–", "compare-and-set"},
+	{"./control", "BenchmarkDo", "ns/op", "a command, decided and in the log, one node", "–", "over real etcd"},
+}
+
+var measured = regexp.MustCompile(`^(Benchmark\S+?)(?:-\d+)?\s+\d+\s+(.*)$`)
+
+// benchmarks runs the Go benchmarks.
+func benchmarks(ctx context.Context, root string) ([]figure, error) {
+	var all []figure
+	for _, w := range wanted {
+		top, _, _ := strings.Cut(w.bench, "/")
+		c := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+top+"$", "-count", "3", w.pkg)
+		c.Dir = root
+		out, err := c.Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", w.pkg, err, out)
+		}
+		best, unit, ok := smallest(out, regexp.MustCompile(w.bench), w.unit)
+		if !ok {
+			return nil, fmt.Errorf("%s: no %s of %s in\n%s", w.pkg, w.unit, w.bench, out)
+		}
+		all = append(all, figure{w.name, fmt.Sprintf("%.3g %s", best, unit), w.target, w.how + "; best of three"})
+	}
+	return all, nil
+}
+
+// smallest finds the smallest value of a unit among the runs of a benchmark.
+func smallest(out []byte, bench *regexp.Regexp, unit string) (best float64, shown string, ok bool) {
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
+		f := measured.FindStringSubmatch(lines.Text())
+		if f == nil || !bench.MatchString(f[1]) {
+			continue
+		}
+		fields := strings.Fields(f[2])
+		for i := 0; i+1 < len(fields); i += 2 {
+			var v float64
+			if fields[i+1] != unit {
+				continue
+			}
+			if _, err := fmt.Sscan(fields[i], &v); err == nil && (!ok || v < best) {
+				best, ok = v, true
+			}
+		}
+	}
+	if strings.HasPrefix(unit, "ns/") {
+		if best >= 1000 {
+			return best / 1000, "µs", ok
+		}
+		return best, "ns", ok
+	}
+	return best, strings.Replace(unit, "%core", "% of a core", 1), ok
+}

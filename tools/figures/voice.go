@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"rotunda"
+	"rotunda/node/opus"
+	"rotunda/node/pcm"
+	"rotunda/node/rtc"
+)
+
+const (
+	idleFor    = 15 * time.Second
+	joins      = 40
+	clicks     = 30
+	clickEvery = 700 * time.Millisecond
+	clickFor   = 100 * time.Millisecond
+)
+
+// nearby measures a mesh without distances: start, idle cost, joins.
+func nearby(ctx context.Context, root string) ([]figure, error) {
+	m, err := startMesh(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	defer m.stop()
+	before, err := m.nodes[1].usage()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(idleFor):
+	}
+	after, err := m.nodes[1].usage()
+	if err != nil {
+		return nil, err
+	}
+	figures := []figure{
+		{"start of `rotunda up` to three ready nodes", fmt.Sprintf("%.1f s", m.ready.Seconds()), "≤ 3 s", "from exec to its last line"},
+		{"idle node: resident", fmt.Sprintf("%.0f MiB", after.resident), "≤ 40 MiB", "a control node of three; the mapped pages of the binary and of etcd's file included"},
+		{"idle node: share of a core", fmt.Sprintf("%.2f %%", 100*(after.cpu-before.cpu).Seconds()/idleFor.Seconds()), "≤ 0.5 %", fmt.Sprintf("over %v", idleFor)},
+	}
+	host, err := newGuest(ctx, m.nodes[0].url, "Ada")
+	if err != nil {
+		return nil, err
+	}
+	v, err := speak(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	defer v.stop()
+	var took []time.Duration
+	for range joins {
+		d, err := join(ctx, m.nodes[2].url, v.room)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, d)
+	}
+	return append(figures, figure{"join: request to first audio packet, p95", fmt.Sprintf("%.0f ms", percentile(took, .95)), "≤ 150 ms",
+		fmt.Sprintf("%d joins of our own client, one after another, on another node than the speaker's; 200 ms of it are pion's ICE pacing in the client", joins)}), nil
+}
+
+// join connects a listener and returns how long its first packet took.
+func join(ctx context.Context, url, room string) (time.Duration, error) {
+	g, err := newGuest(ctx, url, "Bob")
+	if err != nil {
+		return 0, err
+	}
+	first := make(chan time.Time, 1)
+	began := time.Now()
+	p, err := rtc.DialPlayer(ctx, rtc.ClientConfig{URL: url + "/v1/rooms/" + room + "/whep", Token: g.Token}, func(r rtc.Received) {
+		select {
+		case first <- r.Arrival:
+		default:
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer p.Close(ctx)
+	select {
+	case at := <-first:
+		return at.Sub(began), nil
+	case <-time.After(5 * time.Second):
+		return 0, fmt.Errorf("no audio within 5 s of joining")
+	}
+}
+
+// faraway measures mouth to ear over emulated distances.
+func faraway(ctx context.Context, root string) ([]figure, error) {
+	m, err := startMesh(ctx, root, "--wan", "--regions", "us-east,eu-west,ap-south")
+	if err != nil {
+		return nil, err
+	}
+	defer m.stop()
+	host, err := newGuest(ctx, m.nodes[0].url, "Ada")
+	if err != nil {
+		return nil, err
+	}
+	v, err := speak(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	defer v.stop()
+	bob, err := newGuest(ctx, m.nodes[1].url, "Bob")
+	if err != nil {
+		return nil, err
+	}
+	e, err := listen(ctx, bob, v.room)
+	if err != nil {
+		return nil, err
+	}
+	defer e.stop()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(clicks * clickEvery):
+	}
+	var heard []time.Duration
+	for _, at := range e.onsets() {
+		if said, ok := v.before(at); ok {
+			heard = append(heard, at.Sub(said))
+		}
+	}
+	rtt, err := m.nodes[0].series(ctx, `rotunda_cascade_link_rtt_seconds{peer_region="eu-west"}`)
+	if err != nil {
+		return nil, err
+	}
+	return []figure{
+		{fmt.Sprintf("mouth to ear at %.0f ms round trip, p95", rtt*1e3), fmt.Sprintf("%.0f ms (p50 %.0f)", percentile(heard, .95), percentile(heard, .5)), "≤ 200 ms at 80 ms",
+			fmt.Sprintf("%d clicks, from the first sample spoken to the decoded packet that holds it, packetisation, jitter buffer, mixing and both codecs included; the player's own buffer is not", len(heard))},
+	}, nil
+}
+
+// voice is a speaker who clicks.
+type voice struct {
+	room string
+	stop func()
+
+	mu   sync.Mutex
+	said []time.Time // when the first sample of each click was spoken
+}
+
+func speak(ctx context.Context, g *guest) (*voice, error) {
+	v := &voice{}
+	var r struct {
+		ID string `json:"id"`
+	}
+	if err := g.call(ctx, "POST", "/v1/rooms", map[string]string{"title": "Figures"}, &r); err != nil {
+		return nil, err
+	}
+	v.room = r.ID
+	pub, err := rtc.DialPublisher(ctx, rtc.ClientConfig{URL: g.url + "/v1/rooms/" + r.ID + "/whip", Token: g.Token})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.call(ctx, "DELETE", "/v1/rooms/"+r.ID+"/participants/"+g.User+"/mute", nil, nil); err != nil {
+		return nil, err
+	}
+	enc, err := opus.NewEncoder(opus.EncoderConfig{})
+	if err != nil {
+		return nil, err
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	v.stop = func() { close(quit); <-done; pub.Close(ctx) }
+	go func() {
+		defer close(done)
+		v.click(enc, pub, quit)
+	}()
+	return v, nil
+}
+
+// click speaks: 100 ms of a tone every 700 ms. A frame is sent when its last sample has been spoken.
+func (v *voice) click(enc *opus.Encoder, pub *rtc.Publisher, quit chan struct{}) {
+	samples, packet := make([]float32, rotunda.FrameTicks), make([]byte, rotunda.PayloadMax)
+	ticker := time.NewTicker(rotunda.FrameDuration)
+	defer ticker.Stop()
+	tone := pcm.Tone{Hertz: 1000, Amplitude: 0.5}
+	for frame := 0; ; frame++ {
+		select {
+		case <-quit:
+			return
+		case <-ticker.C:
+		}
+		at := time.Duration(frame) * rotunda.FrameDuration % clickEvery
+		clear(samples)
+		if at < clickFor {
+			tone.Fill(samples)
+		}
+		if at == 0 {
+			v.mu.Lock()
+			v.said = append(v.said, time.Now().Add(-rotunda.FrameDuration))
+			v.mu.Unlock()
+		}
+		n, err := enc.Encode(samples, packet)
+		if err != nil || pub.Write(packet[:n], rotunda.FrameDuration, pcm.Level(samples), at < clickFor) != nil {
+			return
+		}
+	}
+}
+
+// before is the click that was heard at a time.
+func (v *voice) before(heard time.Time) (time.Time, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := len(v.said) - 1; i >= 0; i-- {
+		if v.said[i].Before(heard) {
+			return v.said[i], heard.Sub(v.said[i]) < clickEvery
+		}
+	}
+	return time.Time{}, false
+}
+
+// ear is a listener who notes when clicks begin.
+type ear struct {
+	stop func()
+
+	mu    sync.Mutex
+	began []time.Time
+	quiet int // packets in a row without sound
+}
+
+func listen(ctx context.Context, g *guest, room string) (*ear, error) {
+	e := &ear{quiet: 10}
+	dec, err := opus.NewDecoder()
+	if err != nil {
+		return nil, err
+	}
+	samples := make([]float32, opus.SamplesMax)
+	p, err := rtc.DialPlayer(ctx, rtc.ClientConfig{URL: g.url + "/v1/rooms/" + room + "/whep", Token: g.Token}, func(r rtc.Received) {
+		n, err := dec.Decode(r.Payload, samples)
+		if err != nil {
+			return
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if pcm.Level(samples[:n]) > 30 {
+			e.quiet++
+			return
+		}
+		if e.quiet >= 5 {
+			e.began = append(e.began, r.Arrival)
+		}
+		e.quiet = 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.stop = func() { p.Close(ctx) }
+	return e, nil
+}
+
+func (e *ear) onsets() []time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]time.Time(nil), e.began...)
+}
