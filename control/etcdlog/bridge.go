@@ -15,8 +15,11 @@ type bridge struct {
 	fields []zapcore.Field
 }
 
-// ordinary are warnings of etcd about what is meant to be so here.
+// ordinary are warnings of etcd about what is meant to be so here, or passes by itself: a new store has no version yet when
+// etcd looks for the first time, and it looks every five seconds.
 var ordinary = []string{
+	"Failed to detect schema version",
+	"failed to update storage version",
 	"Running http and grpc server on single port. This is not recommended for production.",
 	"simple token is not cryptographically signed",
 }

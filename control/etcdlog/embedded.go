@@ -55,7 +55,8 @@ func openEmbedded(ctx context.Context, cfg Config) (*Log, error) {
 		unlock()
 		return nil, fmt.Errorf("control log: %w", err)
 	}
-	l := &Log{client: v3client.New(server.Server), server: server, unlock: unlock, logger: cfg.Logger, closed: make(chan struct{})}
+	l := newLog(v3client.New(server.Server), cfg.Logger)
+	l.server, l.unlock = server, unlock
 	if err := l.waitReady(ctx, len(cfg.Peers) > 1); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("control log: %w", err)
@@ -214,7 +215,13 @@ func openRemote(cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control log: %w", err)
 	}
-	return &Log{client: client, logger: cfg.Logger, closed: make(chan struct{})}, nil
+	return newLog(client, cfg.Logger), nil
+}
+
+func newLog(client *clientv3.Client, logger *slog.Logger) *Log {
+	l := &Log{client: client, logger: logger, closed: make(chan struct{})}
+	l.reader = reader{l}
+	return l
 }
 
 // zapTo is a zap logger that passes warnings and errors on. etcd ends the process with it when its disk fails; here only

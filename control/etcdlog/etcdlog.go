@@ -1,8 +1,9 @@
 // Package etcdlog keeps the rooms' events in etcd: it is an eventlog.Log. It is the only importer of etcd.
 //
 // The etcd is embedded in this process or an operator's own. Embedded alone it is a folder, and opens no socket at all (the
-// client calls the server's functions) unless ListenClient makes it serve other nodes. Embedded in three or five control nodes it is a replicated cluster between them,
-// peers and clients over mutual TLS. Whoever is no control node is a client of those.
+// client calls the server's functions) unless ListenClient makes it serve other nodes. Embedded in three or five control
+// nodes it is a replicated cluster between them, peers and clients over mutual TLS. Whoever is no control node is a client
+// of those.
 //
 // Keys, below the versioned prefix /rotunda/1/; numbers are big-endian:
 //
@@ -13,11 +14,23 @@
 //	                                     rest    data
 //	head/<room>                         8 bytes  seq of the last entry
 //	                                   32 bytes  its hash
-//	summary/<room>                     40 bytes  as head
+//	summary/<room>                     40 bytes  as head; not there: the room is not in the directory
 //	                                     rest    summary
+//	base/<room>                         8 bytes  seq of the last entry that is folded; not there: none is
+//	                                   32 bytes  its hash
+//	segment/<room>/<seq, 16 hex digits> 1 byte   format, 1; seq is that of the position before its first entry
+//	                                   40 bytes  that position, as head
+//	                                    4 bytes  number of entries
+//	                               n × 32 bytes  their digests
+//	                                     rest    entries kept whole: 8 bytes seq, 4 bytes length, value as in entry/
+//	snapshot/<room>/<seq, 16 hex>       1 byte   format, 1
+//	                                   40 bytes  the position that it is of, as head
+//	                                   32 bytes  its sum
+//	                                     rest    data
 //
 // An append is one transaction: if head is as the caller says and the next entry does not exist, then the entries, head and
-// summary are put. So the directory of all rooms is one watch of summary/. The invariant is eventlog's: what this package
+// summary are put. So the directory of all rooms is one watch of summary/. Folding is one transaction too: if base is as it
+// was, then base and a segment are put and the entries between removed. The invariant is eventlog's: what this package
 // returns has been checked against its hashes first, and what does not fit is ErrBroken.
 //
 // etcd does not end the process when its disk fails it: it stops, appends fail from then on, and audio goes on.
@@ -62,6 +75,7 @@ type Config struct {
 
 // Log is an eventlog.Log over etcd. All methods may be called concurrently.
 type Log struct {
+	reader // of this Log
 	client *clientv3.Client
 	server *embed.Etcd // nil: remote
 	unlock func()      // of the data folder; nil: remote

@@ -2,244 +2,201 @@ package etcdlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
-
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"slices"
+	"strings"
 
 	"rotunda"
 	"rotunda/control/eventlog"
 )
 
-// Read implements eventlog.Log.
-func (l *Log) Read(ctx context.Context, room rotunda.RoomID, after eventlog.Position, limit int) ([]eventlog.Entry, eventlog.Position, error) {
-	p, err := l.read(ctx, room, after, limit)
+// source is what holds the keys: an etcd, or the folder of one that does not run.
+type source interface {
+	// look reads several spans as they are at one revision.
+	look(ctx context.Context, spans ...span) (rows [][]row, revision int64, err error)
+}
+
+// span is one key, or some keys of a range.
+type span struct {
+	from     string
+	below    string // the end of the range, not included; empty: only the key from
+	limit    int    // of a range
+	last     bool   // the greatest keys of the range first
+	keysOnly bool
+}
+
+type row struct {
+	key     string
+	value   []byte
+	changed int64 // the revision in which the value was written
+}
+
+// reader is an eventlog.Reader over the keys. It checks everything that it returns.
+type reader struct{ source source }
+
+// Read implements eventlog.Reader.
+func (r reader) Read(ctx context.Context, room rotunda.RoomID, after eventlog.Position, limit int) ([]eventlog.Entry, eventlog.Position, error) {
+	p, err := r.read(ctx, room, after, limit)
 	return p.entries, p.end, err
 }
 
 // page is what one read found.
 type page struct {
+	base     eventlog.Position // before the first entry that is not folded
 	entries  []eventlog.Entry
 	end      eventlog.Position // of the chain
-	revision int64             // of etcd, at which this was so
+	revision int64             // at which this was so
 }
 
-// read asks until somebody answers or ctx ends, and checks the answer.
-func (l *Log) read(ctx context.Context, room rotunda.RoomID, after eventlog.Position, limit int) (page, error) {
+func (r reader) read(ctx context.Context, room rotunda.RoomID, after eventlog.Position, limit int) (page, error) {
 	if err := room.Valid(); err != nil {
 		return page{}, nil // there is no such room
 	}
 	limit = max(1, min(limit, eventlog.ReadMax))
 	first := entryKey(room, max(after.Seq, 1)) // with the one that must be there, to see whether it still is
-	ops := []clientv3.Op{
-		clientv3.OpGet(headKey(room)),
-		clientv3.OpGet(first, clientv3.WithRange(clientv3.GetPrefixRangeEnd(entryPrefix(room))), clientv3.WithLimit(int64(limit+1))),
-	}
-	var resp *clientv3.TxnResponse
-	err := l.ask(ctx, func(ctx context.Context) (err error) {
-		resp, err = l.client.Txn(ctx).Then(ops...).Commit()
-		return err
-	})
+	rows, revision, err := r.source.look(ctx, span{from: headKey(room)}, span{from: baseKey(room)},
+		span{from: first, below: end(entryPrefix(room)), limit: limit + 1})
 	if err != nil {
 		return page{}, fmt.Errorf("room %s: %w", room, err)
 	}
-	p, err := check(room, after, limit, resp.Responses)
-	p.revision = resp.Header.Revision
+	var p page
+	if p.end, p.base, err = ends(room, rows[0], rows[1]); err != nil {
+		return page{}, err
+	}
+	p.revision = revision
+	switch {
+	case p.end.Seq < after.Seq:
+		return page{}, broken(room, "the log ends at %v, before %v", p.end, after)
+	case after.Seq < p.base.Seq:
+		return page{}, r.folded(ctx, room, after, p.base)
+	}
+	p.entries, err = check(room, after, limit, p, rows[2])
 	return p, err
 }
 
-// ask calls a function that only reads until it answers, ctx ends or the log is closed.
-func (l *Log) ask(ctx context.Context, read func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
-	}
-	for {
-		actx, cancel := context.WithTimeout(ctx, askMax)
-		err := read(actx)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		if stop := l.pause(ctx, retryWait); stop != nil {
-			return fmt.Errorf("%w: %v: %w", eventlog.ErrUnavailable, err, stop)
-		}
-	}
+func broken(room rotunda.RoomID, format string, args ...any) error {
+	return fmt.Errorf("room %s: %s: %w", room, fmt.Sprintf(format, args...), eventlog.ErrBroken)
 }
 
-// check makes a page of what etcd answered, or says how it contradicts what the caller knows or itself.
-func check(room rotunda.RoomID, after eventlog.Position, limit int, answers []*etcdserverpb.ResponseOp) (page, error) {
-	var p page
-	broken := func(format string, args ...any) (page, error) {
-		return page{}, fmt.Errorf("room %s: %s: %w", room, fmt.Sprintf(format, args...), eventlog.ErrBroken)
-	}
-	if heads := answers[0].GetResponseRange().Kvs; len(heads) > 0 {
-		end, rest, err := cutPosition(heads[0].Value)
-		if err != nil || len(rest) > 0 {
-			return broken("head of %d bytes", len(heads[0].Value))
+// ends reads the values of a head and a base; a key that does not exist is the zero Position.
+func ends(room rotunda.RoomID, head, base []row) (end, from eventlog.Position, err error) {
+	for i, rows := range [][]row{head, base} {
+		if len(rows) == 0 {
+			continue
 		}
-		p.end = end
+		p, rest, err := cutPosition(rows[0].value)
+		if err != nil || len(rest) > 0 {
+			return end, from, broken(room, "key %.100q has %d bytes", rows[0].key, len(rows[0].value))
+		}
+		*[]*eventlog.Position{&end, &from}[i] = p
 	}
-	if p.end.Seq < after.Seq {
-		return broken("the log ends at %v, before %v", p.end, after)
+	if from.Seq > end.Seq || from.Seq == end.Seq && from != end {
+		return end, from, broken(room, "the log ends at %v and is folded up to %v", end, from)
 	}
-	at := after
-	for _, kv := range answers[1].GetResponseRange().Kvs {
-		e, err := entryOf(room, kv)
+	return end, from, nil
+}
+
+// folded is the error of a read after a position that is before base: whether the chain has that position is in a segment.
+func (r reader) folded(ctx context.Context, room rotunda.RoomID, after, base eventlog.Position) error {
+	if after != (eventlog.Position{}) {
+		rows, _, err := r.source.look(ctx, span{from: segmentPrefix(room), below: segmentKey(room, after.Seq+1), limit: 1, last: true})
 		if err != nil {
-			return broken("%v", err)
+			return fmt.Errorf("room %s: %w", room, err)
+		}
+		if len(rows[0]) == 0 {
+			return broken(room, "what was folded before %d is gone", base.Seq)
+		}
+		s, err := segmentOf(room, rows[0][0])
+		if err != nil {
+			return err
+		}
+		if has, _ := s.Has(room, after); !has {
+			return broken(room, "entry %d is not the one that was there", after.Seq)
+		}
+	}
+	return fmt.Errorf("room %s: entries %d to %d: %w", room, after.Seq+1, base.Seq, eventlog.ErrPruned)
+}
+
+// check makes entries of rows, or says how they contradict what the caller knows or themselves.
+func check(room rotunda.RoomID, after eventlog.Position, limit int, p page, rows []row) ([]eventlog.Entry, error) {
+	if after.Seq == p.base.Seq && after != p.base {
+		return nil, broken(room, "entry %d is not the one that was there", after.Seq)
+	}
+	if after.Seq > p.base.Seq && len(rows) == 0 {
+		return nil, broken(room, "entry %d is gone", after.Seq)
+	}
+	var entries []eventlog.Entry
+	at := after
+	for _, r := range rows {
+		e, err := entryOf(room, r)
+		if err != nil {
+			return nil, broken(room, "%v", err)
 		}
 		if e.Seq == after.Seq {
 			if e.Hash(room) != after.Hash {
-				return broken("entry %d is not the one that was there", e.Seq)
+				return nil, broken(room, "entry %d is not the one that was there", e.Seq)
 			}
-			at.Seq = e.Seq
 			continue
 		}
-		if len(p.entries) == limit {
+		if len(entries) == limit {
 			break
 		}
 		if at, err = at.Next(room, e); err != nil {
-			return page{}, err
+			return nil, err
 		}
-		p.entries = append(p.entries, e)
+		entries = append(entries, e)
 	}
-	if at.Seq > p.end.Seq || len(p.entries) < limit && at != p.end {
-		return broken("the entries end at %v, the head says %v", at, p.end)
+	if at.Seq > p.end.Seq || at.Seq == p.end.Seq && at != p.end || len(entries) < limit && at != p.end {
+		return nil, broken(room, "the entries end at %v, the head says %v", at, p.end)
 	}
-	if after.Seq > 0 && len(answers[1].GetResponseRange().Kvs) == 0 {
-		return broken("entry %d is gone", after.Seq)
-	}
-	return p, nil
+	return entries, nil
 }
 
-func entryOf(room rotunda.RoomID, kv *mvccpb.KeyValue) (eventlog.Entry, error) {
-	seq, err := entrySeq(room, kv.Key)
+// entryOf reads an entry from its key and value.
+func entryOf(room rotunda.RoomID, r row) (eventlog.Entry, error) {
+	seq, err := entrySeq(room, r.key)
 	if err != nil {
 		return eventlog.Entry{}, err
 	}
-	e, err := decodeEntry(seq, kv.Value)
+	e, err := decodeEntry(seq, r.value)
 	if err != nil {
 		return e, fmt.Errorf("entry %d: %w", seq, err)
 	}
 	return e, nil
 }
 
-// Ping implements eventlog.Log: a read that needs the leader's word.
-func (l *Log) Ping(ctx context.Context) error {
-	return l.ask(ctx, func(ctx context.Context) error {
-		_, err := l.client.Get(ctx, prefix+"ping")
-		return err
-	})
+// Head implements eventlog.Reader.
+func (r reader) Head(ctx context.Context, room rotunda.RoomID) (eventlog.Position, error) {
+	if err := room.Valid(); err != nil {
+		return eventlog.Position{}, nil // there is no such room
+	}
+	rows, _, err := r.source.look(ctx, span{from: headKey(room)})
+	if err != nil {
+		return eventlog.Position{}, fmt.Errorf("room %s: %w", room, err)
+	}
+	p, _, err := ends(room, rows[0], nil)
+	return p, err
 }
 
-// Follow implements eventlog.Log.
-func (l *Log) Follow(ctx context.Context, room rotunda.RoomID, after eventlog.Position, fn func(eventlog.Entry) error) error {
-	pass := func(e eventlog.Entry) error {
-		next, err := after.Next(room, e)
-		if err != nil {
-			return err
-		}
-		if err := fn(e); err != nil {
-			return own{err}
-		}
-		after = next
-		return ctx.Err()
+// Rooms implements eventlog.Reader. It finds rooms by any of the keys that each has once, so that one whose head is lost is
+// not passed over.
+func (r reader) Rooms(ctx context.Context, after rotunda.RoomID) ([]rotunda.RoomID, error) {
+	prefixes := []string{headPrefix, summaryPrefix, basePrefix}
+	var spans []span
+	for _, prefix := range prefixes {
+		spans = append(spans, span{from: prefix + string(after) + "\x00", below: end(prefix), limit: eventlog.RoomsMax, keysOnly: true})
 	}
-	for {
-		p, err := l.read(ctx, room, after, eventlog.ReadMax)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		for _, e := range p.entries {
-			if err := pass(e); err != nil {
-				return unwrapOwn(err)
-			}
-		}
-		if after.Seq < p.end.Seq {
-			continue
-		}
-		err = l.watch(ctx, watching{entryPrefix(room), p.revision + 1, checkEvery}, func(events []*clientv3.Event) error {
-			for _, ev := range events {
-				if ev.Type == clientv3.EventTypeDelete {
-					return fmt.Errorf("key %.100q is gone", ev.Kv.Key)
-				}
-				e, err := entryOf(room, ev.Kv)
-				if err != nil {
-					return err
-				}
-				if err := pass(e); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		var mine own
-		if errors.As(err, &mine) {
-			return mine.error
-		}
-		// The watch was cut off, or says what does not follow: reading decides what is so.
-		if err := l.pause(ctx, retryWait); err != nil {
-			return closedAsUnavailable(err)
+	rows, _, err := r.source.look(ctx, spans...)
+	if err != nil {
+		return nil, err
+	}
+	var found []rotunda.RoomID // each list has the first rooms, so their union begins with the first rooms of all
+	for i, prefix := range prefixes {
+		for _, row := range rows[i] {
+			found = append(found, rotunda.RoomID(strings.TrimPrefix(row.key, prefix)))
 		}
 	}
-}
-
-// own marks an error of the caller's function.
-type own struct{ error }
-
-func unwrapOwn(err error) error {
-	var mine own
-	if errors.As(err, &mine) {
-		return mine.error
-	}
-	return err
-}
-
-func closedAsUnavailable(err error) error {
-	if errors.Is(err, errClosed) {
-		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
-	}
-	return err
-}
-
-// watching says what to watch.
-type watching struct {
-	below string        // prefix of the keys
-	from  int64         // revision of etcd
-	every time.Duration // how long until it is time to look whether the log is still the same
-}
-
-// watch calls fn with changes. It always ends with an error: the watch's, fn's, ctx's, or errCheck when it is time to look.
-func (l *Log) watch(ctx context.Context, w watching, fn func([]*clientv3.Event) error) error {
-	wctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
-	changes := l.client.Watch(wctx, w.below, clientv3.WithPrefix(), clientv3.WithRev(w.from))
-	check := time.NewTimer(w.every)
-	defer check.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.closed:
-			return errClosed
-		case <-check.C:
-			return errCheck
-		case resp, ok := <-changes:
-			if !ok {
-				return errCut
-			}
-			if err := resp.Err(); err != nil {
-				return err
-			}
-			if err := fn(resp.Events); err != nil {
-				return err
-			}
-		}
-	}
+	slices.Sort(found)
+	found = slices.Compact(found)
+	return found[:min(len(found), eventlog.RoomsMax)], nil
 }

@@ -31,7 +31,10 @@ func (l *Log) Watch(ctx context.Context, fn func(reset bool, heads []eventlog.He
 				var heads []eventlog.Head
 				for _, ev := range events {
 					if ev.Type == clientv3.EventTypeDelete {
-						return errCut
+						room := rotunda.RoomID(strings.TrimPrefix(string(ev.Kv.Key), summaryPrefix))
+						delete(known, room)
+						heads = append(heads, eventlog.Head{Room: room, Retired: true})
+						continue
 					}
 					heads = l.note(heads, known, ev.Kv)
 				}

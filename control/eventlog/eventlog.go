@@ -5,8 +5,13 @@
 // An append names the position that it follows and happens only if the chain still ends there; the head of the chain and
 // an opaque summary of the room change in the same step.
 //
+// Long chains are folded: the room's state at a position is kept as a snapshot, and what was before it shrinks to a segment,
+// which holds 32 bytes for each entry and the entries of the moderation record whole. So the chain of hashes stays whole
+// from the first entry to the last for ever, and Verify can walk it.
+//
 // The invariant: what Append acknowledged, every later Read and Follow returns, in the same order with the same bytes, and
-// nothing else at that number. An implementation that finds otherwise returns ErrBroken and never the entry.
+// nothing else at that number, until it is folded. An implementation that finds otherwise returns ErrBroken and never the
+// entry.
 //
 // Memory is the implementation for tests; control/etcdlog is the one for use. Package eventlogtest is the contract that
 // both pass. All methods may be called concurrently.
@@ -34,6 +39,8 @@ var (
 	// ErrBroken: the log has gone backwards, has a gap or a hash that does not fit. What was acknowledged is lost or was
 	// changed: somebody has to look.
 	ErrBroken = errors.New("log broken")
+	// ErrPruned: the entries after that position have been folded. The position itself is one of the chain. Load a snapshot.
+	ErrPruned = errors.New("folded into a snapshot")
 	// ErrTooLarge: a record, a batch or a summary is over its bound; nothing was kept.
 	ErrTooLarge = errors.New("too large for the log")
 )
@@ -46,6 +53,12 @@ const (
 	BytesMax   = 1 << 20  // bytes of all records of one append together
 	SummaryMax = 8 << 10  // bytes of a summary
 	ReadMax    = 256      // entries that one Read returns at most
+
+	SnapshotMax  = 1 << 20   // bytes of a snapshot's data
+	KeptMax      = 512 << 10 // bytes of the entries that one segment keeps whole, the last one not counted
+	SnapshotsMax = 2         // snapshots kept of a room, the latest ones
+	RoomsMax     = 512       // rooms that one Rooms returns at most
+	SegmentsMax  = 8         // segments that one Segments returns at most
 )
 
 // Hash is a SHA-256 over an entry, which covers the hash of the entry before.
@@ -74,23 +87,31 @@ type Entry struct {
 	Record
 }
 
-// Hash is the entry's own hash: SHA-256 over the lengths and bytes of room, Seq, Prev, ID and Data.
-func (e Entry) Hash(room rotunda.RoomID) Hash {
+// Digest covers what the record says: SHA-256 over the lengths and bytes of ID and Data.
+func (r Record) Digest() Hash { return sum([]byte("rotunda record 1"), []byte(r.ID), r.Data) }
+
+// sum is the SHA-256 over the parts, each with its length before it.
+func sum(parts ...[]byte) Hash {
 	h := sha256.New()
 	var n [8]byte
-	write := func(b []byte) {
+	for _, b := range parts {
 		binary.BigEndian.PutUint64(n[:], uint64(len(b)))
 		h.Write(n[:])
 		h.Write(b)
 	}
-	write([]byte("rotunda event 1"))
-	write([]byte(room))
-	binary.BigEndian.PutUint64(n[:], e.Seq)
-	h.Write(n[:])
-	h.Write(e.Prev[:])
-	write([]byte(e.ID))
-	write(e.Data)
 	return Hash(h.Sum(nil))
+}
+
+// Hash is the entry's own hash. It covers the room, Seq, Prev and the record's digest.
+func (e Entry) Hash(room rotunda.RoomID) Hash {
+	return Position{Seq: e.Seq - 1, Hash: e.Prev}.link(room, e.Digest()).Hash
+}
+
+// link is the position after the record with that digest.
+func (p Position) link(room rotunda.RoomID, digest Hash) Position {
+	var seq [8]byte
+	binary.BigEndian.PutUint64(seq[:], p.Seq+1)
+	return Position{Seq: p.Seq + 1, Hash: sum([]byte("rotunda event 1"), []byte(room), seq[:], p.Hash[:], digest[:])}
 }
 
 // Next is the position after e, where p is the position before. It wraps ErrBroken where e does not follow p.
@@ -109,6 +130,7 @@ type Head struct {
 	Room     rotunda.RoomID
 	Position Position
 	Summary  []byte
+	Retired  bool // the room has left the directory; Position and Summary are empty
 }
 
 // Batch is one append: all of Records or none, directly after After.
@@ -148,27 +170,62 @@ func (b Batch) Check() error {
 	return nil
 }
 
+// Reader is the half of Log that only reads: all that Verify needs. Its errors wrap ErrUnavailable where nobody answers until
+// ctx ends, and ErrBroken where what is kept cannot be what was appended.
+type Reader interface {
+	// Rooms returns the ids of rooms that come after a given one, ascending, at most RoomsMax; none after the last. It
+	// knows the retired ones too.
+	Rooms(ctx context.Context, after rotunda.RoomID) ([]rotunda.RoomID, error)
+
+	// Head returns where the chain ends; the zero Position for a room that does not exist.
+	Head(ctx context.Context, room rotunda.RoomID) (Position, error)
+
+	// Read returns the entries after a position, at most limit (1 to ReadMax) of them, and where the chain ends; none for a
+	// room that does not exist. It sees every append that was acknowledged before the call. ErrBroken where the chain does
+	// not contain after; ErrPruned where it does and the entries after it are folded.
+	Read(ctx context.Context, room rotunda.RoomID, after Position, limit int) ([]Entry, Position, error)
+
+	// Segments returns what the folded part of the chain has become, from the segment that begins at the number from or later
+	// on, ascending, at most SegmentsMax. They have been checked by themselves.
+	Segments(ctx context.Context, room rotunda.RoomID, from uint64) ([]Segment, error)
+
+	// Snapshots returns the room's snapshots, the latest first, at most SnapshotsMax. Whether one is Sound is for the caller
+	// to look at.
+	Snapshots(ctx context.Context, room rotunda.RoomID) ([]Snapshot, error)
+}
+
 // Log keeps the chains of all rooms.
 type Log interface {
+	Reader
+
 	// Append adds a batch to the room's chain and returns the position after it. Its errors wrap ErrConflict, ErrUnknown,
 	// ErrUnavailable or ErrTooLarge. A ctx that ends before the answer is ErrUnknown.
 	Append(ctx context.Context, room rotunda.RoomID, b Batch) (Position, error)
 
-	// Read returns the entries after a position, at most limit (1 to ReadMax) of them, and where the chain ends; none for a
-	// room that does not exist. It sees every append that was acknowledged before the call. ErrBroken where the chain does
-	// not contain after; ErrUnavailable where nobody answers until ctx ends.
-	Read(ctx context.Context, room rotunda.RoomID, after Position, limit int) ([]Entry, Position, error)
-
 	// Follow calls fn with every entry after a position, those that exist and those to come, each once and in order, until
 	// ctx ends or fn fails, and returns that error. Where the log is away it waits for its return and goes on without a
-	// gap. It returns an error that wraps ErrBroken where the log no longer continues what it has passed on.
+	// gap. It returns an error that wraps ErrBroken where the log no longer continues what it has passed on, and one that
+	// wraps ErrPruned where it does, but the next entries are folded.
 	Follow(ctx context.Context, room rotunda.RoomID, after Position, fn func(Entry) error) error
 
-	// Watch calls fn with the heads of all rooms as they are, reset being true, and then with those that changed; of several
-	// changes of one head fn may see only the last. Where the log was away, it starts again with all of them. It ends with
-	// ctx or when fn fails, with that error.
+	// Watch calls fn with the heads of all rooms of the directory as they are, reset being true, and then with those that
+	// changed; of several changes of one head fn may see only the last. Where the log was away, it starts again with all of
+	// them. It ends with ctx or when fn fails, with that error.
 	Watch(ctx context.Context, fn func(reset bool, heads []Head) error) error
 
-	// Ping reports whether the log takes appends: nil, or an error that wraps ErrUnavailable when ctx ends first.
+	// Ping reports whether the log takes appends: nil, or an error that wraps ErrUnavailable.
 	Ping(ctx context.Context) error
+
+	// PutSnapshot keeps a snapshot and the latest sound one before it; older ones go. It does nothing where there is one that
+	// is as new. ErrBroken where the chain does not contain its position. It may be tried again whatever the error was.
+	PutSnapshot(ctx context.Context, room rotunda.RoomID, s Snapshot) error
+
+	// Prune folds the entries up to the older of two sound snapshots into segments; with fewer snapshots it does nothing. So
+	// a snapshot that is damaged costs time and no room. It keeps whole what keep says. It may be tried again whatever the
+	// error was, and by several nodes at once.
+	Prune(ctx context.Context, room rotunda.RoomID, keep func(Entry) bool) error
+
+	// Retire takes a room whose chain ends at end out of the directory, and nothing else: its record stays, and the next
+	// append puts it back. ErrConflict where the chain ends elsewhere.
+	Retire(ctx context.Context, room rotunda.RoomID, end Position) error
 }

@@ -18,8 +18,12 @@ type Memory struct {
 }
 
 type chain struct {
-	entries []Entry // never changed, only appended to
-	head    Head
+	base      Position // before the first of entries
+	entries   []Entry  // never changed, only appended to and cut
+	head      Head
+	retired   bool
+	segments  []Segment  // up to base
+	snapshots []Snapshot // the latest first
 }
 
 // Append implements Log.
@@ -44,16 +48,21 @@ func (m *Memory) Append(ctx context.Context, room rotunda.RoomID, b Batch) (Posi
 		entries[i].Data = slices.Clone(entries[i].Data)
 	}
 	c.entries = append(c.entries, entries...)
-	c.head = Head{Room: room, Position: end, Summary: slices.Clone(b.Summary)}
+	c.head, c.retired = Head{Room: room, Position: end, Summary: slices.Clone(b.Summary)}, false
 	if m.rooms == nil {
 		m.rooms = map[rotunda.RoomID]*chain{}
 	}
 	m.rooms[room] = c
+	m.tell()
+	return end, nil
+}
+
+// tell wakes whoever waits for a change. The caller holds m.mu.
+func (m *Memory) tell() {
 	if m.changed != nil {
 		close(m.changed)
 		m.changed = nil
 	}
-	return end, nil
 }
 
 // Read implements Log.
@@ -82,10 +91,31 @@ func (m *Memory) after(room rotunda.RoomID, after Position) (entries []Entry, en
 	if after.Seq > c.head.Position.Seq {
 		return nil, end, nil, fmt.Errorf("room %s: the log ends at %v, before %v: %w", room, c.head.Position, after, ErrBroken)
 	}
-	if after.Seq > 0 && c.entries[after.Seq-1].Hash(room) != after.Hash {
+	if !c.has(room, after) {
 		return nil, end, nil, fmt.Errorf("room %s: entry %d is not the one that was there: %w", room, after.Seq, ErrBroken)
 	}
-	return c.entries[after.Seq:], c.head.Position, m.changed, nil
+	if after.Seq < c.base.Seq {
+		return nil, end, nil, fmt.Errorf("room %s: entries %d to %d: %w", room, after.Seq+1, c.base.Seq, ErrPruned)
+	}
+	return c.entries[after.Seq-c.base.Seq:], c.head.Position, m.changed, nil
+}
+
+// has reports whether p is a position of the chain.
+func (c *chain) has(room rotunda.RoomID, p Position) bool {
+	switch {
+	case p.Seq > c.head.Position.Seq:
+		return false
+	case p.Seq > c.base.Seq:
+		return c.entries[p.Seq-c.base.Seq-1].Hash(room) == p.Hash
+	case p.Seq == c.base.Seq:
+		return p == c.base
+	}
+	for _, s := range c.segments {
+		if has, covered := s.Has(room, p); covered {
+			return has
+		}
+	}
+	return false
 }
 
 // Follow implements Log.
@@ -138,9 +168,15 @@ func (m *Memory) heads(seen map[rotunda.RoomID]Position) ([]Head, <-chan struct{
 	defer m.mu.Unlock()
 	var out []Head
 	for _, room := range slices.Sorted(maps.Keys(m.rooms)) {
-		if h := m.rooms[room].head; seen[room] != h.Position {
-			seen[room] = h.Position
-			out = append(out, h)
+		c := m.rooms[room]
+		before, known := seen[room]
+		switch {
+		case c.retired && known:
+			delete(seen, room)
+			out = append(out, Head{Room: room, Retired: true})
+		case !c.retired && before != c.head.Position:
+			seen[room] = c.head.Position
+			out = append(out, c.head)
 		}
 	}
 	if m.changed == nil {

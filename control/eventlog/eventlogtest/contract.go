@@ -46,6 +46,10 @@ func Run(t *testing.T, log eventlog.Log) {
 		"FollowEnds":    followEnds,
 		"Watch":         watch,
 		"Away":          away,
+		"Fold":          fold,
+		"FoldRace":      foldRace,
+		"Snapshots":     snapshots,
+		"Retire":        retire,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, log) })
 	}
