@@ -54,4 +54,6 @@ func (l *lens) change(c Change) Change { return c }
 
 // news is the change that decisions which are not in the log have made since the last one, if any; s is the log's newest
 // state. wait is closed with the next.
-func (l *lens) news(s *room.State) (c Change, changed bool, wait <-chan struct{}) { return Change{}, false, nil }
+func (l *lens) news(s *room.State) (c Change, changed bool, wait <-chan struct{}) {
+	return Change{}, false, nil
+}
