@@ -1,0 +1,247 @@
+package people
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"rotunda/control/eventlog"
+	"rotunda/control/token"
+)
+
+// Times and bounds.
+const (
+	// writeMax is how long a write waits for the log.
+	writeMax = 2 * time.Second
+	// appendMax is how long one append waits for its answer, so that there is time to find out what became of it.
+	appendMax = writeMax / 3
+	// attemptsMax is how often a write is tried again because other nodes were faster.
+	attemptsMax = 16
+	// retryWait is between two tries with a log that does not answer.
+	retryWait = 100 * time.Millisecond
+	// brokenWait is how long a follower waits before it looks at a broken log again.
+	brokenWait = 5 * time.Second
+	// recentMax is how many facts' ids are remembered, to find those whose outcome was unknown.
+	recentMax = 512
+)
+
+// Config is what a Store needs. Log is required.
+type Config struct {
+	Log    eventlog.Log
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: discards
+}
+
+// Store is this node's view of the people's chain and its way to write to it. New makes one; Run makes it work.
+type Store struct {
+	cfg     Config
+	writing chan struct{} // capacity 1: holds a token while one of this node's writes is under way; never closed
+	ready   chan struct{} // closed when the chain has been read
+	changed chan struct{} // capacity 1, one token for one refusal more or several; never closed
+
+	mu     sync.RWMutex // guards the rest
+	state  *State
+	at     eventlog.Position
+	recent []string // ids of the facts applied last
+	loaded bool
+}
+
+// New returns a Store. It panics where Log is missing.
+func New(cfg Config) *Store {
+	if cfg.Log == nil {
+		panic("people: Config without Log")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Store{
+		cfg: cfg, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}, 1), state: NewState(),
+	}
+}
+
+// Run follows the chain until ctx ends. It may be called once.
+func (s *Store) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.catchUp(ctx)
+		if err == nil {
+			s.mu.Lock()
+			if !s.loaded {
+				s.loaded = true
+				close(s.ready)
+			}
+			at := s.at
+			s.mu.Unlock()
+			err = s.cfg.Log.Follow(ctx, Chain, at, func(e eventlog.Entry) error { return s.take(e) })
+		}
+		wait := retryWait
+		if errors.Is(err, eventlog.ErrBroken) {
+			s.cfg.Logger.Error("the people's chain does not continue what this node has seen", "error", err)
+			wait = brokenWait
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// Ready is closed when the chain has been read for the first time.
+func (s *Store) Ready() <-chan struct{} { return s.ready }
+
+// Changed has a token when Refused may refuse somebody whom it did not refuse when the last one was taken: whoever holds
+// sessions open looks through them. It is for one consumer.
+func (s *Store) Changed() <-chan struct{} { return s.changed }
+
+// Refused says whether the token of these claims is believed no more. The error wraps ErrRevoked, ErrBanned, or
+// ErrUnavailable while this node has never read the chain.
+func (s *Store) Refused(c token.Claims) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.loaded {
+		return ErrUnavailable
+	}
+	return s.state.Refused(c)
+}
+
+// take applies an entry that follows what was applied, and passes over those that were.
+func (s *Store) take(e eventlog.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.Seq <= s.at.Seq {
+		return nil
+	}
+	next, err := s.at.Next(Chain, e)
+	if err != nil {
+		return err
+	}
+	s.at = next
+	if s.recent = append(s.recent, e.ID); len(s.recent) > 2*recentMax {
+		s.recent = append([]string(nil), s.recent[recentMax:]...)
+	}
+	var f Fact
+	if err := json.Unmarshal(e.Data, &f); err != nil {
+		s.cfg.Logger.Warn("fact that cannot be read", "seq", e.Seq, "error", err)
+		return nil
+	}
+	s.state.Apply(f)
+	switch f.Type {
+	case FactRevoked, FactSignedOut, FactBanned:
+		select {
+		case s.changed <- struct{}{}:
+		default: // there is a token already
+		}
+	}
+	return nil
+}
+
+// catchUp reads what this node has not seen.
+func (s *Store) catchUp(ctx context.Context) error {
+	for {
+		s.mu.RLock()
+		at := s.at
+		s.mu.RUnlock()
+		entries, end, err := s.cfg.Log.Read(ctx, Chain, at, eventlog.ReadMax)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := s.take(e); err != nil {
+				return err
+			}
+		}
+		if len(entries) == 0 || entries[len(entries)-1].Seq >= end.Seq {
+			return nil
+		}
+	}
+}
+
+// write has decide make a fact of the newest state that this node knows and appends it; where others were faster, decide
+// is asked again. It returns when the fact is in the log and in the state.
+func (s *Store) write(ctx context.Context, decide func(s *State, now time.Time) (Fact, error)) (Fact, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeMax)
+	defer cancel()
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return Fact{}, fmt.Errorf("others are writing: %w", ErrUnavailable)
+	}
+	id, unknown := rand.Text(), false
+	for range attemptsMax {
+		s.mu.RLock()
+		at, loaded := s.at, s.loaded
+		f, err := decide(s.state, s.cfg.Now().UTC().Truncate(time.Millisecond))
+		s.mu.RUnlock()
+		if !loaded {
+			return f, ErrUnavailable
+		}
+		if err != nil {
+			return f, err
+		}
+		f.ID = id
+		data, err := json.Marshal(f)
+		if err != nil {
+			return f, fmt.Errorf("encode a fact: %v", err)
+		}
+		batch := eventlog.Batch{After: at, Records: []eventlog.Record{{ID: id, Data: data}}}
+		actx, cancel := context.WithTimeout(ctx, appendMax)
+		_, err = s.cfg.Log.Append(actx, Chain, batch)
+		cancel()
+		switch {
+		case err == nil:
+			entries, _ := batch.Entries(Chain)
+			return f, s.take(entries[0])
+		case errors.Is(err, eventlog.ErrUnknown):
+			unknown = true
+		case !errors.Is(err, eventlog.ErrConflict) && !unknown:
+			return f, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if late := s.catchUp(ctx); late == nil && s.seen(id) {
+			return f, nil
+		} else if late == nil && errors.Is(err, eventlog.ErrConflict) {
+			unknown = false // the chain has moved past the place of whatever was not answered
+		}
+		if !s.pause(ctx, err) {
+			break
+		}
+	}
+	if unknown {
+		return Fact{}, ErrUnknownOutcome
+	}
+	return Fact{}, fmt.Errorf("others were faster: %w", ErrUnavailable)
+}
+
+// pause waits before the next try, unless the last one was a conflict, which says that the log works. It reports whether
+// there is time for another.
+func (s *Store) pause(ctx context.Context, err error) bool {
+	if errors.Is(err, eventlog.ErrConflict) {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(retryWait):
+		return true
+	}
+}
+
+// seen reports whether the fact of this id was applied lately.
+func (s *Store) seen(id string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for i := len(s.recent) - 1; i >= 0; i-- {
+		if s.recent[i] == id {
+			return true
+		}
+	}
+	return false
+}
