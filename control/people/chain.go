@@ -2,6 +2,7 @@ package people
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"rotunda"
@@ -31,6 +32,14 @@ func (l roomsOnly) Read(ctx context.Context, id rotunda.RoomID, after eventlog.P
 		return nil, eventlog.Position{}, nil // as if there were none
 	}
 	return l.Log.Read(ctx, id, after, limit)
+}
+
+func (l roomsOnly) Rooms(ctx context.Context, after rotunda.RoomID) ([]rotunda.RoomID, error) {
+	ids, err := l.Log.Rooms(ctx, after)
+	for err == nil && len(ids) > 0 && !slices.ContainsFunc(ids, isRoom) { // none of a page does not mean none after it
+		ids, err = l.Log.Rooms(ctx, ids[len(ids)-1])
+	}
+	return slices.DeleteFunc(ids, func(id rotunda.RoomID) bool { return !isRoom(id) }), err
 }
 
 func (l roomsOnly) Watch(ctx context.Context, fn func(reset bool, heads []eventlog.Head) error) error {

@@ -47,6 +47,7 @@ type Store struct {
 	mu     sync.RWMutex // guards the rest
 	state  *State
 	at     eventlog.Position
+	folded uint64   // where the last snapshot is that this node knows of
 	recent []string // ids of the facts applied last
 	loaded bool
 }
@@ -135,16 +136,31 @@ func (s *Store) take(e eventlog.Entry) error {
 	s.state.Apply(f)
 	switch f.Type {
 	case FactRevoked, FactSignedOut, FactBanned:
-		select {
-		case s.changed <- struct{}{}:
-		default: // there is a token already
-		}
+		s.tell()
 	}
 	return nil
 }
 
+// tell says that there may be somebody more to refuse.
+func (s *Store) tell() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // there is a token already
+	}
+}
+
 // catchUp reads what this node has not seen.
 func (s *Store) catchUp(ctx context.Context) error {
+	err := s.read(ctx)
+	if errors.Is(err, eventlog.ErrPruned) {
+		if err = s.load(ctx); err == nil {
+			err = s.read(ctx)
+		}
+	}
+	return err
+}
+
+func (s *Store) read(ctx context.Context) error {
 	for {
 		s.mu.RLock()
 		at := s.at
@@ -199,9 +215,15 @@ func (s *Store) write(ctx context.Context, decide func(s *State, now time.Time) 
 		switch {
 		case err == nil:
 			entries, _ := batch.Entries(Chain)
-			return f, s.take(entries[0])
+			err := s.take(entries[0])
+			if late := s.fold(ctx); late != nil {
+				s.cfg.Logger.Warn("the people's chain is not folded", "error", late) // the next write tries again
+			}
+			return f, err
 		case errors.Is(err, eventlog.ErrUnknown):
 			unknown = true
+		case errors.Is(err, eventlog.ErrTooLarge):
+			return f, fmt.Errorf("fact: %w: %v", ErrInvalid, err)
 		case !errors.Is(err, eventlog.ErrConflict) && !unknown:
 			return f, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}

@@ -292,6 +292,45 @@ func TestReports(t *testing.T) {
 	})
 }
 
+// A long chain is folded: a node that comes later reads a snapshot, and knows the same; one that was cut off goes on from it.
+func TestLongChainIsFolded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(faultyLog)
+		s, ctx := open(t, log), t.Context()
+		if err := s.Ban(ctx, "olga", "eve", "spam"); err != nil {
+			t.Fatal(err)
+		}
+		h := people.HashOf([]byte("a picture"))
+		for i := range 1500 {
+			u := rotunda.UserID(fmt.Sprintf("u%d", i%40))
+			_, err := s.EditProfile(ctx, u, time.Time{}, func(p *people.Profile) { p.Bio, p.Avatar = fmt.Sprint(i), h })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if _, _, err := log.Read(ctx, people.Chain, eventlog.Position{}, 1); !errors.Is(err, eventlog.ErrPruned) {
+			t.Errorf("the beginning of a chain of 1,501 facts: %v, want ErrPruned", err)
+		}
+		later := open(t, log)
+		for i := 1460; i < 1500; i++ {
+			u := rotunda.UserID(fmt.Sprintf("u%d", i%40))
+			if p, _ := later.Profile(u); p.Bio != fmt.Sprint(i) {
+				t.Errorf("a later node has %+v of %s, want %d", p, u, i)
+			}
+		}
+		if _, ok := later.Shown(h); !ok {
+			t.Error("a later node does not know what pictures are shown")
+		}
+		if err := later.Refused(claims("eve", "j", time.Now())); !errors.Is(err, people.ErrBanned) {
+			t.Errorf("a later node on somebody banned: %v", err)
+		}
+		if r, err := eventlog.Verify(ctx, log, people.Chain); err != nil || r.Err != nil || r.Kept != 1 {
+			t.Errorf("verified: %+v, %v, want the ban kept whole", r, err)
+		}
+	})
+}
+
 // The people's chain is no room: nobody finds it among them or writes to it as one.
 func TestChainIsNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
