@@ -28,6 +28,10 @@ type Config struct {
 	// Delay is the one-way delay to emulate towards a region (rotunda up --wan), applied in user space to the packets of
 	// the links and of gossip. Nil: none.
 	Delay func(to rotunda.Region) time.Duration
+	// Sum makes one note of those that came up a stream's tree to this node, at most NoteMax octets. It is called for all
+	// streams, a few times a second each while they change; the parts come from other nodes and may be anything. Nil: this
+	// node hands no notes on.
+	Sum func(parts [][]byte) []byte
 	// Metrics counts; nil counts nothing. Logger gets one line per change of state; nil: slog.Default.
 	Metrics *metrics.Set
 	Logger  *slog.Logger
@@ -36,5 +40,9 @@ type Config struct {
 // ErrPublished is returned by Publish for a stream that this node publishes already.
 var ErrPublished = errors.New("stream is published already")
 
-// ErrTooMany is returned by Publish and Subscribe when this node carries as many streams as it may.
-var ErrTooMany = errors.New("too many streams")
+// ErrTooMany is returned by Publish and Subscribe when this node carries as many streams as it may, and by Flood when it has
+// sent as many messages as it may for now.
+var ErrTooMany = errors.New("too many")
+
+// ErrTooLong is returned by Flood for a payload of no octets or more than FloodMax.
+var ErrTooLong = errors.New("payload is empty or too long")

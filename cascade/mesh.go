@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rotunda"
+	"rotunda/cascade/flood"
 	"rotunda/cascade/gossip"
 	"rotunda/cascade/link"
 	"rotunda/cascade/nodecert"
@@ -50,6 +51,9 @@ type Mesh struct {
 	wants   map[relay.Key]*want
 	takers  map[*relay.Stream]*want // the same, as the path of a frame finds them
 	due     map[*want]struct{}      // wants that have a plan to make
+	floods  *flood.Core
+	heard   map[uint8]func(from rotunda.NodeID, payload []byte) // by kind of flood
+	trees   map[relay.Key]*tree                                 // streams on which notes go up or down
 }
 
 // New checks the configuration and opens the sockets. It starts nothing: Run does.
@@ -61,6 +65,7 @@ func New(cfg Config) (*Mesh, error) {
 		cfg: cfg, log: cfg.Logger, metrics: cfg.Metrics, wake: make(chan struct{}, 1), core: relay.New(cfg.Self.ID),
 		peers: map[rotunda.NodeID]*peer{}, ports: map[relay.Port]*link.Link{}, pubs: map[relay.Key]*Publication{},
 		wants: map[relay.Key]*want{}, takers: map[*relay.Stream]*want{}, due: map[*want]struct{}{},
+		floods: flood.New(), heard: map[uint8]func(rotunda.NodeID, []byte){}, trees: map[relay.Key]*tree{},
 	}
 	if m.log == nil {
 		m.log = slog.Default()
@@ -121,6 +126,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 		})
 	})
 	g.Go(func() error { return m.schedule(gctx, g) })
+	g.Go(func() error { return m.sumUp(gctx) })
 	err := g.Wait()
 	err = errors.Join(err, m.endpoint.Close())
 	stopDelay()

@@ -119,6 +119,7 @@ func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
 func (m *Mesh) unlink(p *peer, now time.Time) {
 	delete(m.ports, p.port)
 	port := p.port
+	m.floods.Gone(port)
 	p.link, p.port, p.downAt = nil, 0, now
 	m.do(m.core.LinkDown(port))
 }
@@ -178,8 +179,22 @@ func (h portHandler) Frame(a wire.Alias, f *rotunda.Frame) {
 	}
 }
 
-// Control hands a message to the table.
+// Control hands a message to the table that it is for.
 func (h portHandler) Control(msg wire.Message) error {
+	switch msg := msg.(type) {
+	case wire.Hello:
+		h.m.greet(h.port, time.Now())
+		return nil
+	case wire.Flood:
+		h.m.flooded(h.port, msg, time.Now())
+		return nil
+	case wire.Up:
+		h.m.rising(h.port, msg)
+		return nil
+	case wire.Down:
+		h.m.falling(h.port, msg)
+		return nil
+	}
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
 	actions, err := h.m.core.Receive(h.port, msg)

@@ -18,6 +18,7 @@ type Publication struct {
 	stream  *relay.Stream // guarded by m.mu; nil once closed
 	wanted  atomic.Bool
 	changed chan struct{} // capacity 1; never closed
+	onSum   atomic.Pointer[func(sum []byte)]
 }
 
 // Publish makes this node the origin of s. A stream is published once at a time: a second time is ErrPublished.
@@ -53,6 +54,11 @@ func (p *Publication) Write(f *rotunda.Frame) {
 		p.m.mu.Unlock()
 		return
 	}
+	if p.stream.Silenced() {
+		p.m.mu.Unlock()
+		p.m.dropped(string(relay.DropSilenced))
+		return
+	}
 	takers := p.m.forward(p.stream, f)
 	p.m.mu.Unlock()
 	for _, s := range takers {
@@ -84,8 +90,9 @@ type Subscription struct {
 	key  relay.Key
 	sink func(*rotunda.Frame)
 
-	mu     sync.Mutex // held while the sink runs; guards closed
+	mu     sync.Mutex // held while the sink runs; guards what follows
 	closed bool
+	onSum  func(sum []byte)
 }
 
 // want is the interest of all subscriptions of one stream on this node.
@@ -157,6 +164,9 @@ func (s *Subscription) Close() {
 	defer m.mu.Unlock()
 	w := m.wants[s.key]
 	w.subs = slices.DeleteFunc(slices.Clone(w.subs), func(x *Subscription) bool { return x == s })
+	if t := m.trees[s.key]; t != nil && t.reporter == s {
+		t.report(nil, nil)
+	}
 	if len(w.subs) == 0 {
 		delete(m.wants, s.key)
 		delete(m.takers, w.stream)

@@ -180,7 +180,7 @@ func (w *world) config(region rotunda.Region, id rotunda.NodeID) cascade.Config 
 		Gossip: gossip.Config{
 			Listen: host + ":7946", Keys: [][]byte{make([]byte, 32)}, Label: "test", Seeds: []string{"10.0.0.1:7946"}, Network: worldNet{w, host},
 		},
-		Metrics: metrics.New("", ""), Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id),
+		Sum: sumOf, Metrics: metrics.New("", ""), Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id),
 	}
 }
 

@@ -12,7 +12,7 @@ var (
 	joinResults   = []string{"ok", "refused", "unknown_room", "unauthorized", "bad_offer", "busy", "failed"}
 	ingestDrops   = []string{"muted", "not_granted", "rate", "size", "malformed", "late", "duplicate", "codec"}
 	directions    = []string{"in", "out"}
-	cascadeDrops  = []string{"duplicate", "hops", "unknown_stream", "queue_full", "malformed", "late", "not_member"}
+	cascadeDrops  = []string{"duplicate", "hops", "unknown_stream", "queue_full", "malformed", "late", "not_member", "silenced"}
 	repairs       = []string{"redundancy", "second_path", "rerequest", "replay"}
 	egressDrops   = []string{"queue_full", "closed"}
 	gossipDrops   = []string{"malformed", "forged", "oversized", "wrong_label"}

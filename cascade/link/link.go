@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +30,14 @@ const (
 	SilenceMax = (silentTicks + 1) * heartbeatEvery
 	// helloTicks is how long the peer may take for its first sign of life.
 	helloTicks = int64(handshakeMax / heartbeatEvery)
-	// controlMax bounds the control messages that wait for a peer, in octets: some thousands.
+	// controlMax bounds the control messages that wait for a peer, in octets: some thousands. Floods get no more than
+	// floodMax of it, so that they end no link.
 	controlMax = 1 << 20
+	floodMax   = controlMax / 2
+	// notesMax is for how many streams notes wait for a peer at most, in either direction; of each only the newest does.
+	notesMax = 4096
+	// notesAtOnce is how many of them are written at a time: those after them may still be replaced by newer ones.
+	notesAtOnce = 32
 )
 
 // Why a link ended. Run's error wraps one of these or is something that happened to the network.
@@ -61,7 +66,8 @@ func code(why error) quic.ApplicationErrorCode {
 }
 
 // Handler takes what a link brings. Frame and Control are called on the link's own goroutines, one for each, and must
-// not block; the frame is valid during the call only. An error from Control closes the link.
+// not block; the frame is valid during the call only. The first message is the peer's hello. An error from Control closes
+// the link.
 type Handler interface {
 	Frame(wire.Alias, *rotunda.Frame)
 	Control(wire.Message) error
@@ -72,12 +78,13 @@ type Link struct {
 	Peer    nodecert.Identity
 	Dialled bool // by this node
 
-	e       *Endpoint
-	conn    *quic.Conn
-	ring    *ring
-	silent  atomic.Int64 // ticks since the peer was heard
-	closing chan error   // capacity 1; why this node wants the end. Never closed
-	control outbox
+	e        *Endpoint
+	conn     *quic.Conn
+	ring     *ring
+	silent   atomic.Int64  // ticks since the peer was heard
+	revision atomic.Uint32 // of the peer; 0 before its hello
+	closing  chan error    // capacity 1; why this node wants the end. Never closed
+	control  outbox
 }
 
 func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
@@ -95,8 +102,8 @@ func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
 		Peer: id, Dialled: dialled, e: e, conn: conn, ring: newRing(e.cfg.Metrics.CascadeDropped), closing: make(chan error, 1),
 	}
 	l.silent.Store(-helloTicks)
-	l.control.wake = make(chan struct{}, 1)
-	l.control.put(wire.Hello{Revision: wire.Revision}) // before anybody else's first message
+	l.control.wake, l.control.notes = make(chan struct{}, 1), map[noteKey]wire.Message{}
+	l.control.put(wire.Hello{Revision: wire.Revision}, controlMax) // before anybody else's first message
 	return l, nil
 }
 
@@ -104,13 +111,46 @@ func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
 // full. The alias must be Valid and the frame Encodable.
 func (l *Link) Send(a wire.Alias, f *rotunda.Frame) { l.ring.push(time.Now(), a, f) }
 
-// Control queues a message for the peer; it never blocks. Control messages are never dropped: a peer that does not take
-// them loses the link.
+// Control queues a message of the first revision for the peer; it never blocks. Control messages are never dropped: a peer
+// that does not take them loses the link.
 func (l *Link) Control(m wire.Message) {
-	if !l.control.put(m) {
+	if !l.control.put(m, controlMax) {
 		l.Close(ErrOverflow)
 	}
 }
+
+// Flood queues a flood for the peer and reports whether it did: not when the peer has said no hello yet, is too old for it,
+// or takes its messages too slowly. It never blocks.
+func (l *Link) Flood(m wire.Flood) bool {
+	if !l.takes(m) {
+		return false
+	}
+	if !l.control.put(m, floodMax) {
+		l.e.dropped(dropQueueFull)
+		return false
+	}
+	return true
+}
+
+// Up and Down queue a note for the peer, in the place of the one for the same alias that still waits, and report whether
+// they did, as Flood does. They never block.
+func (l *Link) Up(m wire.Up) bool { return l.note(noteKey{m.Alias, true}, m) }
+
+// Down is Up's other direction.
+func (l *Link) Down(m wire.Down) bool { return l.note(noteKey{m.Alias, false}, m) }
+
+func (l *Link) note(k noteKey, m wire.Message) bool {
+	if !l.takes(m) {
+		return false
+	}
+	if !l.control.note(k, m) {
+		l.e.dropped(dropQueueFull)
+		return false
+	}
+	return true
+}
+
+func (l *Link) takes(m wire.Message) bool { return l.revision.Load() >= uint32(m.Since()) }
 
 // RTT is the smoothed round trip.
 func (l *Link) RTT() time.Duration { return l.conn.ConnectionStats().SmoothedRTT }
@@ -243,14 +283,17 @@ func (l *Link) readControl(s *quic.Stream, h Handler) error {
 			return l.violation(err)
 		}
 		hello, is := m.(wire.Hello)
+		_, newer := m.(wire.Unknown)
 		switch {
-		case first && is && hello.Revision >= wire.Revision: // a newer peer speaks ours as well, or has another ALPN
-		case first:
-			return l.violation(errors.New("no hello"))
-		default:
-			if err := h.Control(m); err != nil {
-				return l.violation(err)
-			}
+		case first != is, is && hello.Revision < wire.RevisionMin: // a newer peer speaks ours as well, or has another ALPN
+			return l.violation(errors.New("no hello, or not the first"))
+		case newer:
+			continue
+		case is:
+			l.revision.Store(uint32(hello.Revision))
+		}
+		if err := h.Control(m); err != nil {
+			return l.violation(err)
 		}
 	}
 }
@@ -278,7 +321,11 @@ func (l *Link) writeControl(ctx context.Context, s *quic.Stream) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-l.control.wake:
-			buf = l.control.take(buf[:0])
+		}
+		for {
+			if buf = l.control.take(buf[:0]); len(buf) == 0 {
+				break
+			}
 			if _, err := s.Write(buf); err != nil {
 				return err
 			}
@@ -302,36 +349,4 @@ func (l *Link) watch(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// outbox holds encoded control messages that wait for the stream.
-type outbox struct {
-	wake chan struct{} // capacity 1; a token when there is something to send. Never closed
-
-	mu  sync.Mutex // guards buf
-	buf []byte
-}
-
-// put reports whether there was room.
-func (o *outbox) put(m wire.Message) bool {
-	o.mu.Lock()
-	ok := len(o.buf)+wire.LengthSize+wire.MessageMax <= controlMax
-	if ok {
-		o.buf = wire.AppendMessage(o.buf, m)
-	}
-	o.mu.Unlock()
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-	return ok
-}
-
-// take returns what waits; spare is used for what comes next.
-func (o *outbox) take(spare []byte) []byte {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	b := o.buf
-	o.buf = spare
-	return b
 }

@@ -99,10 +99,9 @@ func (e ear) Frame(_ wire.Alias, f *rotunda.Frame) {
 }
 
 func (e ear) Control(m wire.Message) error {
-	if _, bad := m.(wire.Hello); bad {
-		return errors.New("a second hello")
+	if _, is := m.(wire.Hello); !is {
+		e.messages <- m
 	}
-	e.messages <- m
 	return nil
 }
 
@@ -229,7 +228,7 @@ func TestMembersThatMisbehave(t *testing.T) {
 		"hello twice":    append(hello[:len(hello):len(hello)], hello...),
 		"oversized":      append(hello[:len(hello):len(hello)], 0xff, 0xff, 1, 2, 3),
 		"empty":          append(hello[:len(hello):len(hello)], 0, 0),
-		"unknown type":   append(hello[:len(hello):len(hello)], 0, 1, 99),
+		"type zero":      append(hello[:len(hello):len(hello)], 0, 1, 0),
 		"garbage inside": append(hello[:len(hello):len(hello)], 0, 3, 2, 0xff, 0xff),
 		"old revision":   {0, 2, 1, 0},
 	} {

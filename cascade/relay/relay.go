@@ -48,6 +48,7 @@ type Stream struct {
 
 	local     bool // somebody on this node takes it
 	published bool // this node is the origin and has it
+	silenced  bool // no frame of it goes further
 	outs      []Out
 	depths    []int       // parallel to outs: hops that the subscriber said were left from here
 	ups       []*upstream // oldest first, at most two; the last is the one wanted
@@ -111,6 +112,7 @@ type Core struct {
 	downs   map[Out]*Stream   // by what subscribers chose
 	held    map[Port]int      // subscriptions per port
 	alias   wire.Alias        // last one given out
+	silent  map[rotunda.RoomID][]rotunda.Track
 	actions []Action
 }
 
@@ -118,7 +120,7 @@ type Core struct {
 func New(self rotunda.NodeID) *Core {
 	return &Core{
 		self: self, streams: map[Key]*Stream{}, ports: map[Port]rotunda.NodeID{}, links: map[rotunda.NodeID]Port{},
-		ups: map[Out]*upstream{}, downs: map[Out]*Stream{}, held: map[Port]int{},
+		ups: map[Out]*upstream{}, downs: map[Out]*Stream{}, held: map[Port]int{}, silent: map[rotunda.RoomID][]rotunda.Track{},
 	}
 }
 
@@ -156,6 +158,9 @@ func (c *Core) Arrive(p Port, a wire.Alias, f *rotunda.Frame) (s *Stream, d Drop
 		return nil, DropUnknown
 	}
 	u.heard = true
+	if u.stream.silenced {
+		return u.stream, DropSilenced
+	}
 	if f.Hops >= rotunda.HopsMax {
 		return u.stream, DropHops
 	}
@@ -224,7 +229,7 @@ func (c *Core) stream(k Key) *Stream {
 		if len(c.streams) >= StreamsMax {
 			return nil
 		}
-		s = &Stream{Key: k}
+		s = &Stream{Key: k, silenced: slices.Contains(c.silent[k.Stream.Room], k.Stream.Track)}
 		c.streams[k] = s
 	}
 	return s

@@ -11,6 +11,7 @@ const (
 	DropLate      Drop = "late"           // so old that nobody remembers whether it was here
 	DropHops      Drop = "hops"           // has crossed rotunda.HopsMax links
 	DropUnknown   Drop = "unknown_stream" // comes under an alias that was not asked for, or not any more
+	DropSilenced  Drop = "silenced"       // whose frames it is may not be heard
 )
 
 const (

@@ -3,22 +3,38 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"rotunda"
 )
 
-// MessageMax is the longest control message, type and body, in octets: a subscribe with the longest names and path needs
-// 1 + 4 + 4 + 65 + 69 + 1 + 8·64 = 656.
-const MessageMax = 1024
+// FloodMax is the longest payload of a flood, in octets: a decision about everybody on a full stage (100 names of 64
+// characters) with the certificates of who signed it.
+const FloodMax = 12 << 10
+
+// NoteMax is the longest payload of an up or a down, in octets.
+const NoteMax = 1024
+
+// MessageMax is the longest control message, type and body, in octets. A subscribe with the longest names and path needs
+// 1 + 4 + 4 + 65 + 69 + 1 + 8·64 = 656, a flood more.
+const MessageMax = 3 + FloodMax
 
 // LengthSize is how many octets stand before a message to give its length.
 const LengthSize = 2
 
 // Revision is what this package speaks; hello carries it. ALPN changes when an older node could not follow.
-const Revision uint8 = 1
+const Revision uint8 = 2
 
-// Message is one control message: Hello, Subscribe, Unsubscribe or Gone.
-type Message interface{ append(b []byte) []byte }
+// RevisionMin is the oldest revision that a peer may speak. Messages with a higher Since are not for it.
+const RevisionMin uint8 = 1
+
+// Message is one control message: Hello, Subscribe, Unsubscribe, Gone, Flood, Up, Down, or an Unknown one.
+type Message interface {
+	// Since is the first revision of a peer that takes the message.
+	Since() uint8
+
+	append(b []byte) []byte
+}
 
 // Hello opens the control stream in both directions.
 type Hello struct{ Revision uint8 }
@@ -39,6 +55,32 @@ type Gone struct {
 	Alias  Alias
 	Reason Reason
 	Node   rotunda.NodeID // where the path broke
+}
+
+// Flood is for every node of the mesh. Payload is not empty.
+type Flood struct {
+	Kind    uint8 // what the payload is
+	Hops    uint8 // links crossed before this one, at most rotunda.HopsMax
+	Payload []byte
+}
+
+// Up says something to the origin of a stream that this link's sender takes under Alias. An empty payload takes back what
+// was said before.
+type Up struct {
+	Alias   Alias
+	Payload []byte
+}
+
+// Down says something to who takes a stream under Alias.
+type Down struct {
+	Alias   Alias
+	Payload []byte
+}
+
+// Unknown is a message of a type that only a newer revision knows.
+type Unknown struct {
+	Type uint8 // above those of this revision
+	Body []byte
 }
 
 // Reason is why a stream does not come.
@@ -69,9 +111,14 @@ const (
 	typeSubscribe   = 2
 	typeUnsubscribe = 3
 	typeGone        = 4
+	typeFlood       = 5
+	typeUp          = 6
+	typeDown        = 7
+	typeMax         = typeDown
 )
 
-// AppendMessage appends m with its length to b. Names in it must be valid, the path at most rotunda.HopsMax long.
+// AppendMessage appends m with its length to b. Names in it must be valid, the path at most rotunda.HopsMax long, payloads
+// within their bounds.
 func AppendMessage(b []byte, m Message) []byte {
 	start := len(b)
 	b = m.append(append(b, 0, 0))
@@ -111,8 +158,16 @@ func ParseMessage(b []byte) (Message, error) {
 		m = Unsubscribe{Alias: p.alias()}
 	case typeGone:
 		m = p.gone()
-	default:
+	case typeFlood:
+		m = p.flood()
+	case typeUp:
+		m = Up{Alias: p.alias(), Payload: p.rest(0, NoteMax)}
+	case typeDown:
+		m = Down{Alias: p.alias(), Payload: p.rest(0, NoteMax)}
+	case 0:
 		return nil, errType
+	default:
+		m = Unknown{Type: b[0], Body: p.rest(0, MessageMax)}
 	}
 	if p.err == nil && len(p.b) != 0 {
 		p.err = errTrailing
@@ -146,6 +201,49 @@ func (m Gone) append(b []byte) []byte {
 	return appendName(append(b, byte(m.Reason)), string(m.Node))
 }
 
+func (m Flood) append(b []byte) []byte {
+	return append(append(b, typeFlood, m.Kind, m.Hops), m.Payload...)
+}
+
+func (m Up) append(b []byte) []byte {
+	return append(appendVarint(append(b, typeUp), uint64(m.Alias)), m.Payload...)
+}
+
+func (m Down) append(b []byte) []byte {
+	return append(appendVarint(append(b, typeDown), uint64(m.Alias)), m.Payload...)
+}
+
+func (m Unknown) append(b []byte) []byte {
+	if m.Type <= typeMax {
+		panic("wire: unknown message of a known type")
+	}
+	return append(append(b, m.Type), m.Body...)
+}
+
+// Since is the first revision of the mesh.
+func (Hello) Since() uint8 { return 1 }
+
+// Since is the first revision of the mesh.
+func (Subscribe) Since() uint8 { return 1 }
+
+// Since is the first revision of the mesh.
+func (Unsubscribe) Since() uint8 { return 1 }
+
+// Since is the first revision of the mesh.
+func (Gone) Since() uint8 { return 1 }
+
+// Since is the revision that brought floods and notes.
+func (Flood) Since() uint8 { return 2 }
+
+// Since is the revision that brought floods and notes.
+func (Up) Since() uint8 { return 2 }
+
+// Since is the revision that brought floods and notes.
+func (Down) Since() uint8 { return 2 }
+
+// Since is the first revision that passes over what it does not know.
+func (Unknown) Since() uint8 { return 2 }
+
 func appendName(b []byte, s string) []byte { return append(append(b, byte(len(s))), s...) }
 
 // parser takes one field after the other from b; after the first error it returns zero values.
@@ -167,6 +265,16 @@ func (p *parser) take(n int) []byte {
 	}
 	b := p.b[:n]
 	p.b = p.b[n:]
+	return b
+}
+
+// rest takes all that is left, if that is from lenMin to lenMax octets, as a copy.
+func (p *parser) rest(lenMin, lenMax int) []byte {
+	if len(p.b) < lenMin || len(p.b) > lenMax {
+		p.fail(errPayload)
+	}
+	b := slices.Clone(p.b)
+	p.b = nil
 	return b
 }
 
@@ -215,6 +323,15 @@ func (p *parser) subscribe() Subscribe {
 	for range hops {
 		m.Path = append(m.Path, p.node())
 	}
+	return m
+}
+
+func (p *parser) flood() Flood {
+	m := Flood{Kind: p.octet(), Hops: p.octet()}
+	if m.Hops > rotunda.HopsMax {
+		p.fail(errHops)
+	}
+	m.Payload = p.rest(1, FloodMax)
 	return m
 }
 

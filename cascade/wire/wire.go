@@ -37,10 +37,18 @@
 //	2     subscribe    alias (varint), epoch (4), room (name), track (name), hops n (1, at most rotunda.HopsMax), n node ids (name)
 //	3     unsubscribe  alias (varint)
 //	4     gone         alias (varint), reason (1), node id (name)
+//	5     flood        kind (1), hops crossed (1, at most rotunda.HopsMax), payload (1 to FloodMax)
+//	6     up           alias (varint), payload (at most NoteMax)
+//	7     down         alias (varint), payload (at most NoteMax)
 //
-// A name is one octet of length and that many octets. The hops of a subscribe are the nodes after the receiver, the
-// origin last; without any, the receiver is the origin itself. Gone goes the other way: the alias's stream does not come
-// (any more) because of the node named.
+// A name is one octet of length and that many octets; a payload goes on to the end of the message and is not for the
+// cascade to understand. The hops of a subscribe are the nodes after the receiver, the origin last; without any, the
+// receiver is the origin itself. Gone goes the other way: the alias's stream does not come (any more) because of the node
+// named. Up goes the way of the subscribe, from who takes a stream towards its origin, and down the other way; the newest
+// one takes the place of those before.
+//
+// A node of revision 1 knows the types up to 4 and ends a link that brings another: it is sent no others. From revision 2
+// on a message of an unknown type is passed over, so that new types need no new revision.
 package wire
 
 import (

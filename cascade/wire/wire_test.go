@@ -68,13 +68,18 @@ var goldenMessages = []struct {
 	name, hex string
 	m         wire.Message
 }{
-	{"hello", "0002 01 01", wire.Hello{Revision: 1}},
+	{"hello", "0002 01 02", wire.Hello{Revision: wire.Revision}},
 	{"subscribe", "002f 02 07 00000003 04 6b337639 09 6d69632f675f616461 02 0b 75732d656173742d31 2d32 0c 65752d776573742d312d3137",
 		wire.Subscribe{Alias: 7, Stream: rotunda.StreamID{Room: "k3v9", Track: "mic/g_ada", Epoch: 3}, Path: []rotunda.NodeID{"us-east-1-2", "eu-west-1-17"}}},
 	{"subscribe at the origin", "0012 02 4040 00000000 01 72 07 70726f6772616d 00 ",
 		wire.Subscribe{Alias: 64, Stream: rotunda.StreamID{Room: "r", Track: rotunda.Program}}},
 	{"unsubscribe", "0005 03 bfffffff", wire.Unsubscribe{Alias: wire.AliasMax}},
 	{"gone", "0005 04 07 01 01 61", wire.Gone{Alias: 7, Reason: wire.Unreachable, Node: "a"}},
+	{"flood", "0006 05 01 02 616263", wire.Flood{Kind: 1, Hops: 2, Payload: []byte("abc")}},
+	{"up", "0005 06 4040 6869", wire.Up{Alias: 64, Payload: []byte("hi")}},
+	{"up of nothing", "0002 06 07", wire.Up{Alias: 7, Payload: []byte{}}},
+	{"down", "0003 07 07 ff", wire.Down{Alias: 7, Payload: []byte{0xff}}},
+	{"of a newer revision", "0003 08 0102", wire.Unknown{Type: 8, Body: []byte{1, 2}}},
 }
 
 func TestMessageGolden(t *testing.T) {
@@ -125,7 +130,14 @@ func TestMalformedDatagrams(t *testing.T) {
 func TestMalformedMessages(t *testing.T) {
 	long := strings.Repeat("61", 65)
 	for name, h := range map[string]string{
-		"unknown type":     "09 00",
+		"type zero":        "00 00",
+		"flood cut":        "05 01",
+		"empty flood":      "05 01 00",
+		"flood far away":   "05 01 09 61",
+		"long flood":       "05 01 00" + strings.Repeat("61", wire.FloodMax+1),
+		"up alias 0":       "06 00 61",
+		"long up":          "06 07" + strings.Repeat("61", wire.NoteMax+1),
+		"long down":        "07 07" + strings.Repeat("61", wire.NoteMax+1),
 		"hello cut":        "01",
 		"hello and more":   "01 01 00",
 		"bad room":         "02 07 00000003 01 2f 07 70726f6772616d 00",
@@ -144,7 +156,7 @@ func TestMalformedMessages(t *testing.T) {
 			t.Errorf("%s: %v, %v, want ErrMalformed", name, m, err)
 		}
 	}
-	for _, h := range []string{"", "00", "0000", "0401", "ffff"} {
+	for _, h := range []string{"", "00", "0000", "3004", "ffff"} {
 		if n, err := wire.MessageLength(unhex(t, h)); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("length %s: %d, %v, want ErrMalformed", h, n, err)
 		}
@@ -280,6 +292,36 @@ func BenchmarkFrame(b *testing.B) {
 		_, rest, _ := wire.ParseDatagram(enc)
 		if _, _, err := wire.ParseFrame(rest, &got); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// What an older peer does not know is not for it.
+func TestSince(t *testing.T) {
+	for _, g := range goldenMessages {
+		want := uint8(1)
+		switch g.m.(type) {
+		case wire.Flood, wire.Up, wire.Down, wire.Unknown:
+			want = 2
+		}
+		if got := g.m.Since(); got != want {
+			t.Errorf("%s is for peers since revision %d, want %d", g.name, got, want)
+		}
+	}
+}
+
+func TestLongestMessages(t *testing.T) {
+	for _, m := range []wire.Message{
+		wire.Flood{Kind: 255, Hops: rotunda.HopsMax, Payload: make([]byte, wire.FloodMax)},
+		wire.Up{Alias: wire.AliasMax, Payload: make([]byte, wire.NoteMax)},
+		wire.Down{Alias: wire.AliasMax, Payload: make([]byte, wire.NoteMax)},
+	} {
+		b := wire.AppendMessage(nil, m)
+		if n, err := wire.MessageLength(b); err != nil || n != len(b)-wire.LengthSize {
+			t.Errorf("%T: length %d, %v; want %d", m, n, err, len(b)-wire.LengthSize)
+		}
+		if _, err := wire.ParseMessage(b[wire.LengthSize:]); err != nil {
+			t.Errorf("%T: %v", m, err)
 		}
 	}
 }
