@@ -4,8 +4,8 @@
 GO       ?= go
 NPM      ?= npm
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
+REVISION := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REVISION)
 FUZZTIME ?= 10s
 export CGO_ENABLED ?= 0
 

@@ -20,8 +20,14 @@ func newVersion(t *terminal) *cobra.Command {
 	}
 }
 
+// Set by the linker: -X main.linkedVersion=… (Makefile). Without, as with go install, the build's own record is read.
+var linkedVersion, linkedRevision string
+
 // build says what this binary was built from.
 func build() (version, revision string) {
+	if linkedVersion != "" {
+		return linkedVersion, linkedRevision
+	}
 	version, revision = "devel", "unknown"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
