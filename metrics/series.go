@@ -19,8 +19,10 @@ var (
 	httpCodes     = []string{"1xx", "2xx", "3xx", "4xx", "5xx"}
 	commandResult = []string{"ok", "refused", "conflict", "unavailable", "failed"}
 	commands      = []string{
-		"create", "start", "end", "edit", "request", "withdraw", "approve", "deny", "role", "mute", "unmute", "mute_all",
-		"remove", "publish", "unpublish", "restart", "claim",
+		"create", "start", "end", "edit", "refresh", "lock", "unlock", "request", "withdraw", "approve", "deny", "invite", "accept",
+		"decline", "role", "mute", "unmute", "mute_all", "warn", "remove", "unban", "report", "pin", "pin_approve", "pin_move", "unpin",
+		"rotate", "rotation_next", "rotation_extend", "rotation_stop", "publish", "unpublish", "claim", "present", "absent", "restart",
+		"lost", "speaking", "tick",
 	}
 )
 

@@ -1,8 +1,10 @@
 package room
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"rotunda"
 )
@@ -11,6 +13,9 @@ import (
 // newer version, are counted and change nothing else.
 func (s *State) Apply(e Event) {
 	s.Seq = e.Seq
+	if e.Fact {
+		s.adopt(e.ID)
+	}
 	switch e.Type {
 	case EventCreated:
 		s.applyCreated(e)
@@ -19,35 +24,87 @@ func (s *State) Apply(e Event) {
 	case EventEnded:
 		s.applyEnded(e)
 	case EventEdited:
-		if e.Details != nil {
-			s.Details = *e.Details
-		}
+		s.applyEdited(e)
+	case EventRefreshed:
+		s.Refreshed = Refreshed{At: e.At, By: e.By, Joined: e.Joined}
+	case EventLocked:
+		s.LockedAt = e.At
+	case EventUnlocked:
+		s.LockedAt = time.Time{}
+	case EventReported:
+		s.applyReported(e)
+	case EventPinProposed, EventPinned:
+		s.applyPin(e)
+	case EventPinMoved:
+		s.applyPinMoved(e)
+	case EventUnpinned:
+		s.applyUnpinned(e)
+	case EventRotationStarted:
+		s.Rotation.Turn, s.Rotation.Warn = e.Turn, e.Warn
+	case EventRotationStopped:
+		s.endTurn(s.Rotation.User, e.At)
+		s.Rotation = Rotation{}
+	case EventTurn:
+		s.applyTurn(e)
+	case EventTurnWarned:
+		s.Rotation.Warned = true
+	case EventTurnExtended:
+		s.Rotation.Until, s.Rotation.Warned = e.Until, false
+	case EventTurnEnded:
+		s.leave(e)
+	default:
+		s.applyPeople(e)
+	}
+}
+
+// applyPeople is Apply for what is about one person or several.
+func (s *State) applyPeople(e Event) {
+	switch e.Type {
 	case EventRequested:
 		s.asked++
 		put(&s.queue, e.User, Ask{User: e.User, Name: e.Name, At: e.At, Order: s.asked, Note: e.Note})
 	case EventWithdrawn:
 		delete(s.queue, e.User)
-	case EventApproved:
+	case EventApproved, EventAccepted:
 		s.enter(e, rotunda.Speaker)
 	case EventDenied:
 		delete(s.queue, e.User)
+		delete(s.invited, e.User)
 		s.spend(e.User, rotunda.Host)
+	case EventInvited:
+		s.applyInvited(e)
+	case EventDeclined:
+		s.answered(e.User)
 	case EventRole, EventClaimed:
 		s.applyRole(e)
+	case EventSucceeded:
+		s.applySucceeded(e)
 	case EventMuted, EventUnmuted:
 		s.change(e.User, func(p *Participant) { p.Muted = e.Type == EventMuted })
 	case EventMutedAll:
 		for _, u := range e.Users {
 			s.change(u, func(p *Participant) { p.Muted = true })
 		}
+	case EventWarned:
+		s.applyWarned(e)
 	case EventRemoved:
 		s.applyRemoved(e)
+	case EventUnbanned:
+		delete(s.removed, e.User)
 	case EventPublished:
 		s.applyPublished(e)
 	case EventUnpublished:
 		s.change(e.User, func(p *Participant) { p.Live = p.Live && p.Epoch != e.Epoch })
 	case EventHomed:
 		s.Home, s.Epoch = e.Node, e.Epoch
+	case EventPresent:
+		s.applyPresent(e.User, e.Node)
+	case EventAbsent:
+		s.applyAbsent(e)
+	case EventHeld:
+		s.HeldSince = e.At
+	case EventSpoke:
+		s.applySpoke(e)
 	}
 }
 
@@ -59,12 +116,15 @@ func (s *State) applyCreated(e Event) {
 	if s.Details.StartsAt.IsZero() {
 		s.Phase, s.StartedAt = Live, e.At
 	}
+	s.RulesVersion = 1
 	s.enter(e, rotunda.Host)
 }
 
 func (s *State) applyEnded(e Event) {
 	s.Phase, s.EndedAt = Ended, e.At
-	s.queue = nil
+	s.queue, s.invited, s.formers, s.HeldSince = nil, nil, nil, time.Time{}
+	s.endTurn(s.Rotation.User, e.At)
+	s.Rotation = Rotation{}
 	for u := range s.stage {
 		s.change(u, func(p *Participant) { p.Live = false })
 	}
@@ -82,18 +142,30 @@ func (s *State) applyRole(e Event) {
 	case e.Role.Rank() < before.Rank():
 		s.spend(e.User, before)
 	}
+	s.disown(e.User)
 	if !e.Role.OnStage() {
-		delete(s.stage, e.User)
+		s.leave(e)
 		return
 	}
+	if e.Role != rotunda.Speaker {
+		s.endTurn(e.User, e.At)
+	}
 	s.enter(e, e.Role)
+	if e.Role == rotunda.Host {
+		s.formers = nil // somebody has decided whose the room is
+	}
 }
 
 func (s *State) applyRemoved(e Event) {
-	delete(s.stage, e.User)
+	if e.User == s.Host {
+		return // no log of ours says so; whatever another one says, the room has a host
+	}
+	s.leave(e)
 	delete(s.queue, e.User)
+	delete(s.invited, e.User)
 	s.spend(e.User, rotunda.Host)
-	put(&s.removed, e.User, Removal{By: e.By, At: e.At, Ban: e.Ban || s.removed[e.User].Ban, Reason: e.Reason})
+	before := s.removed[e.User]
+	put(&s.removed, e.User, Removal{By: e.By, At: e.At, Ban: e.Ban || before.Ban, Bar: cmp.Or(e.Bar, before.Bar), Reason: e.Reason})
 	s.forgetRemovals()
 }
 
@@ -120,27 +192,52 @@ func (s *State) applyPublished(e Event) {
 	v.epoch = e.Epoch
 	put(&s.voices, e.User, v)
 	s.change(e.User, func(p *Participant) { p.Live, p.Node, p.Epoch = true, e.Node, e.Epoch })
+	s.applyPresent(e.User, e.Node)
 }
 
-// enter puts e.User on stage, muted, or gives them another role there. A new host makes the old one a co-host.
+// enter puts e.User on stage, muted, or gives them another role there. A new host takes the place of the old one.
 func (s *State) enter(e Event, role rotunda.Role) {
 	delete(s.queue, e.User)
-	v := s.voices[e.User]
+	s.answered(e.User)
+	v, known := s.voices[e.User]
+	if !known {
+		v = voice{epoch: s.epochFloor}
+	}
 	if v.ssrc == 0 {
 		v.ssrc = e.SSRC
-		put(&s.voices, e.User, v)
 	}
+	put(&s.voices, e.User, v)
 	p, ok := s.stage[e.User]
 	if !ok {
 		p = Participant{User: e.User, Name: e.Name, Muted: true, SSRC: v.ssrc, Epoch: v.epoch, Since: e.At}
 	}
-	p.Role = role
+	if role != rotunda.Host {
+		switch {
+		case role != rotunda.Cohost:
+			p.Appointed = 0
+		case p.Role != rotunda.Cohost:
+			p.Appointed = e.Seq
+		}
+		p.Role = role
+	}
 	put(&s.stage, e.User, p)
 	if role == rotunda.Host {
-		if s.Host != e.User {
-			s.change(s.Host, func(p *Participant) { p.Role = rotunda.Cohost })
-		}
-		s.Host = e.User
+		s.promote(e)
+	}
+	s.forgetVoices()
+}
+
+// leave takes e.User off the stage.
+func (s *State) leave(e Event) {
+	s.endTurn(e.User, e.At)
+	s.disown(e.User)
+	if _, on := s.stage[e.User]; !on {
+		return
+	}
+	delete(s.stage, e.User)
+	if v, ok := s.voices[e.User]; ok {
+		v.left = e.Seq
+		s.voices[e.User] = v
 	}
 }
 
@@ -160,9 +257,9 @@ func (s *State) spend(u rotunda.UserID, role rotunda.Role) {
 }
 
 // put is a map assignment that makes the map.
-func put[V any](m *map[rotunda.UserID]V, u rotunda.UserID, v V) {
+func put[K comparable, V any](m *map[K]V, k K, v V) {
 	if *m == nil {
-		*m = map[rotunda.UserID]V{}
+		*m = map[K]V{}
 	}
-	(*m)[u] = v
+	(*m)[k] = v
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"time"
 
 	"rotunda"
@@ -14,6 +15,8 @@ type Actor struct {
 	Role rotunda.Role
 	// Grant says that the token names this room and Role: an operator's grant of that role, which counts once.
 	Grant bool
+	// Barred says that the host of this room has banned the actor from all of their rooms (Summary.Barred).
+	Barred bool
 	// System is the node itself, on nobody's behalf; User is empty then.
 	System bool
 }
@@ -23,7 +26,7 @@ type Command interface {
 	// Name is the command's name in Permissions and the value of the label command of rotunda_command_seconds.
 	Name() string
 	// subject is the person whom the command is about; empty: the room.
-	subject(Actor) rotunda.UserID
+	subject(*State, Actor) rotunda.UserID
 	decide(*draft) error
 }
 
@@ -36,6 +39,7 @@ type Create struct {
 	Tags        []string
 	Language    string
 	StartsAt    *time.Time
+	Askers      []rotunda.UserID
 	Policy      PolicyEdit
 	Node        rotunda.NodeID // the room's first home
 }
@@ -56,14 +60,17 @@ type Edit struct {
 	Tags        *[]string
 	Language    *string
 	StartsAt    *time.Time // while scheduled only
+	Askers      *[]rotunda.UserID
 	Policy      PolicyEdit
 }
 
 // Request asks to speak. Asking again changes nothing.
 type Request struct{ Note string }
 
-// Withdraw takes the actor's request back.
-type Withdraw struct{}
+// Withdraw takes User's request back. A node does so for somebody who has left.
+type Withdraw struct {
+	User rotunda.UserID // empty: the actor
+}
 
 // Approve puts User, who asked, on stage as a muted speaker.
 type Approve struct{ User rotunda.UserID }
@@ -91,10 +98,13 @@ type Unmute struct{ User rotunda.UserID }
 type MuteAll struct{}
 
 // Remove takes User off the stage, out of the queue and ends all their sessions; with Ban they are refused from then on.
+// Everywhere, which only the host may say, bans them from all rooms of the host. A node, which acts for the operator, may
+// remove the host too: the role passes on first, or the room ends.
 type Remove struct {
-	User   rotunda.UserID
-	Ban    bool
-	Reason string
+	User       rotunda.UserID
+	Ban        bool
+	Everywhere bool // implies Ban
+	Reason     string
 }
 
 // Publish says that the actor's mic session was opened at Node. The host's microphone brings the room's home with it.
@@ -105,10 +115,6 @@ type Unpublish struct {
 	User  rotunda.UserID // empty: the actor
 	Epoch rotunda.Epoch
 }
-
-// Restart says that Node has started anew: its mic sessions are gone, and where it is home the program begins a new epoch,
-// because its frames are counted from the beginning again.
-type Restart struct{ Node rotunda.NodeID }
 
 // Claim takes up the grant in the actor's token. Every other command of an actor with a grant claims it first where it
 // still can, so that Claim is needed only by whoever does nothing else.
@@ -129,28 +135,25 @@ func (MuteAll) Name() string   { return "mute_all" }
 func (Remove) Name() string    { return "remove" }
 func (Publish) Name() string   { return "publish" }
 func (Unpublish) Name() string { return "unpublish" }
-func (Restart) Name() string   { return "restart" }
 func (Claim) Name() string     { return "claim" }
 
-func (Create) subject(Actor) rotunda.UserID     { return "" }
-func (Start) subject(Actor) rotunda.UserID      { return "" }
-func (End) subject(Actor) rotunda.UserID        { return "" }
-func (Edit) subject(Actor) rotunda.UserID       { return "" }
-func (Request) subject(a Actor) rotunda.UserID  { return a.User }
-func (Withdraw) subject(a Actor) rotunda.UserID { return a.User }
-func (c Approve) subject(Actor) rotunda.UserID  { return c.User }
-func (c Deny) subject(Actor) rotunda.UserID     { return c.User }
-func (c SetRole) subject(Actor) rotunda.UserID  { return c.User }
-func (c Mute) subject(Actor) rotunda.UserID     { return c.User }
-func (c Unmute) subject(Actor) rotunda.UserID   { return c.User }
-func (MuteAll) subject(Actor) rotunda.UserID    { return "" }
-func (c Remove) subject(Actor) rotunda.UserID   { return c.User }
-func (Publish) subject(a Actor) rotunda.UserID  { return a.User }
-func (c Unpublish) subject(a Actor) rotunda.UserID {
-	if c.User == "" {
-		return a.User
-	}
-	return c.User
+func (Create) subject(*State, Actor) rotunda.UserID      { return "" }
+func (Start) subject(*State, Actor) rotunda.UserID       { return "" }
+func (End) subject(*State, Actor) rotunda.UserID         { return "" }
+func (Edit) subject(*State, Actor) rotunda.UserID        { return "" }
+func (Request) subject(_ *State, a Actor) rotunda.UserID { return a.User }
+func (c Withdraw) subject(_ *State, a Actor) rotunda.UserID {
+	return cmp.Or(c.User, a.User)
 }
-func (Restart) subject(Actor) rotunda.UserID { return "" }
-func (Claim) subject(a Actor) rotunda.UserID { return a.User }
+func (c Approve) subject(*State, Actor) rotunda.UserID   { return c.User }
+func (c Deny) subject(*State, Actor) rotunda.UserID      { return c.User }
+func (c SetRole) subject(*State, Actor) rotunda.UserID   { return c.User }
+func (c Mute) subject(*State, Actor) rotunda.UserID      { return c.User }
+func (c Unmute) subject(*State, Actor) rotunda.UserID    { return c.User }
+func (MuteAll) subject(*State, Actor) rotunda.UserID     { return "" }
+func (c Remove) subject(*State, Actor) rotunda.UserID    { return c.User }
+func (Publish) subject(_ *State, a Actor) rotunda.UserID { return a.User }
+func (c Unpublish) subject(_ *State, a Actor) rotunda.UserID {
+	return cmp.Or(c.User, a.User)
+}
+func (Claim) subject(_ *State, a Actor) rotunda.UserID { return a.User }

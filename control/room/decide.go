@@ -3,7 +3,6 @@ package room
 import (
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"time"
 
 	"rotunda"
@@ -19,6 +18,9 @@ func (s *State) Decide(now time.Time, a Actor, cmd Command) ([]Event, error) {
 	}
 	if err := cmd.decide(d); err != nil {
 		return nil, fmt.Errorf("%s: %w", cmd.Name(), err)
+	}
+	if len(d.events) > 0 {
+		d.settle()
 	}
 	return d.events, nil
 }
@@ -58,12 +60,12 @@ func (d *draft) admit(cmd Command) error {
 		return fmt.Errorf("%s: there is no such room: %w", cmd.Name(), ErrConflict)
 	case creating:
 		return nil
-	case !d.actor.System && d.Banned(d.actor.User):
+	case !d.actor.System && (d.actor.Barred || d.Banned(d.actor.User)):
 		return fmt.Errorf("%s: %w", cmd.Name(), ErrBanned)
 	case d.Phase == Ended && !settled(cmd):
 		return fmt.Errorf("%s: %w", cmd.Name(), ErrEnded)
 	}
-	if u := cmd.subject(d.actor); u != "" {
+	if u := cmd.subject(d.State, d.actor); u != "" {
 		if err := u.Valid(); err != nil {
 			return fmt.Errorf("user: %w: %v", ErrInvalid, err)
 		}
@@ -77,10 +79,10 @@ func (d *draft) admit(cmd Command) error {
 	return nil
 }
 
-// settled commands are carried out by the end of the room already.
+// settled commands make sense in a room that is over: most of them are carried out by its end already.
 func settled(cmd Command) bool {
 	switch cmd.(type) {
-	case End, Unpublish, Withdraw:
+	case End, Unpublish, Withdraw, Report, Present, Absent, Lost, Tick:
 		return true
 	}
 	return false
@@ -132,10 +134,9 @@ func (c Create) decide(d *draft) error {
 	if mode == "" {
 		mode = Discussion
 	}
-	policy, _ := mode.usual()
 	details, err := Details{
 		Title: c.Title, Description: c.Description, Rules: c.Rules, Mode: mode, Tags: c.Tags, Language: c.Language,
-		StartsAt: at(c.StartsAt), Policy: policy.with(c.Policy),
+		StartsAt: at(c.StartsAt), Askers: c.Askers, Policy: mode.usual().with(c.Policy),
 	}.checked()
 	if err != nil {
 		return err
@@ -144,6 +145,7 @@ func (c Create) decide(d *draft) error {
 		Type: EventCreated, User: d.actor.User, Name: clean(d.actor.Name), SSRC: d.ssrc(d.actor.User), Role: rotunda.Host,
 		Node: c.Node, Epoch: 1, Details: &details,
 	})
+	d.rotate("")
 	return nil
 }
 
@@ -158,6 +160,7 @@ func at(t *time.Time) time.Time {
 func (Start) decide(d *draft) error {
 	if d.Phase == Scheduled {
 		d.emit(Event{Type: EventStarted})
+		d.rotate("")
 	}
 	return nil
 }
@@ -182,10 +185,9 @@ func (c Edit) decide(d *draft) error {
 	set(&next.Language, c.Language)
 	if c.Mode != nil && *c.Mode != next.Mode {
 		next.Mode = *c.Mode
-		if usual, ok := next.Mode.usual(); ok {
-			next.Policy.Requests = usual.Requests
-		}
+		next.Policy = next.Mode.preset(next.Policy)
 	}
+	set(&next.Askers, c.Askers)
 	next.Policy = next.Policy.with(c.Policy)
 	if c.StartsAt != nil {
 		if d.Phase != Scheduled {
@@ -203,20 +205,13 @@ func (c Edit) decide(d *draft) error {
 	if n := len(d.stage); next.Policy.SpeakersMax < n && next.Policy.SpeakersMax != d.Details.Policy.SpeakersMax {
 		return fmt.Errorf("policy.speakersMax %d with %d on stage: %w", next.Policy.SpeakersMax, n, ErrConflict)
 	}
-	if !next.equal(d.Details) {
+	if n := d.cohosts(""); next.Policy.CohostsMax < n && next.Policy.CohostsMax != d.Details.Policy.CohostsMax {
+		return fmt.Errorf("policy.cohostsMax %d with %d co-hosts: %w", next.Policy.CohostsMax, n, ErrConflict)
+	}
+	before := d.Details.Mode
+	if len(next.changed(d.Details)) > 0 {
 		d.emit(Event{Type: EventEdited, Details: &next})
+		d.rotate(before)
 	}
 	return nil
-}
-
-func (d Details) equal(o Details) bool {
-	return d.Title == o.Title && d.Description == o.Description && d.Rules == o.Rules && d.Mode == o.Mode &&
-		slices.Equal(d.Tags, o.Tags) && d.Language == o.Language && d.StartsAt.Equal(o.StartsAt) && d.Policy == o.Policy
-}
-
-// set is an assignment where there is something to assign.
-func set[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
 }

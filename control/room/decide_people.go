@@ -23,8 +23,11 @@ func (c Request) decide(d *draft) error {
 	if _, asked := d.queue[u]; asked {
 		return nil
 	}
-	if d.Details.Policy.Requests != Everyone {
-		return fmt.Errorf("requests are closed: %w", ErrForbidden)
+	if d.invited[u].Open && d.place() == nil {
+		return Accept{}.decide(d) // both sides want it
+	}
+	if err := d.mayAsk(u); err != nil {
+		return err
 	}
 	if len(d.queue) >= QueueMax {
 		return fmt.Errorf("%d requests wait: %w", QueueMax, ErrFull)
@@ -33,9 +36,30 @@ func (c Request) decide(d *draft) error {
 	return nil
 }
 
-func (Withdraw) decide(d *draft) error {
-	if _, asked := d.queue[d.actor.User]; asked {
-		d.emit(Event{Type: EventWithdrawn, User: d.actor.User})
+// mayAsk says why u may not ask to speak.
+func (s *State) mayAsk(u rotunda.UserID) error {
+	_, invited := s.invited[u]
+	switch _, listed := slices.BinarySearch(s.Details.Askers, u); s.Details.Policy.Requests {
+	case Everyone:
+		return nil
+	case Listed:
+		if !listed {
+			return fmt.Errorf("only those on a list may ask: %w", ErrForbidden)
+		}
+	case Invited:
+		if !invited {
+			return fmt.Errorf("only the invited may ask: %w", ErrForbidden)
+		}
+	default:
+		return fmt.Errorf("requests are closed: %w", ErrForbidden)
+	}
+	return nil
+}
+
+func (c Withdraw) decide(d *draft) error {
+	u := c.subject(d.State, d.actor)
+	if _, asked := d.queue[u]; asked {
+		d.emit(Event{Type: EventWithdrawn, User: u})
 	}
 	return nil
 }
@@ -104,8 +128,27 @@ func (c SetRole) decide(d *draft) error {
 	if c.Role.OnStage() {
 		e.Name, e.SSRC = ask.Name, d.ssrc(c.User)
 	}
+	switch c.Role {
+	case rotunda.Cohost:
+		if err := d.placeForCohost(c.User); err != nil {
+			return err
+		}
+	case rotunda.Host:
+		if p := d.stage[c.User]; !p.Away.IsZero() {
+			return fmt.Errorf("%s is not there: %w", c.User, ErrConflict)
+		}
+		e.Former = d.demoted(c.User)
+	}
 	d.emit(e)
 	d.follow()
+	return nil
+}
+
+// placeForCohost reports whether u may be one more co-host.
+func (s *State) placeForCohost(u rotunda.UserID) error {
+	if n := s.Details.Policy.CohostsMax; s.cohosts(u) >= n {
+		return fmt.Errorf("%d co-hosts: %w", n, ErrFull)
+	}
 	return nil
 }
 
@@ -134,9 +177,13 @@ func (c Unmute) decide(d *draft) error {
 		return fmt.Errorf("%s is not on stage: %w", c.User, ErrConflict)
 	case !d.effective(d.actor).OnStage():
 		return fmt.Errorf("with a token for a listener: %w", ErrForbidden)
-	case p.Muted:
-		d.emit(Event{Type: EventUnmuted, User: c.User})
+	case !p.Muted:
+		return nil
 	}
+	if err := d.takeFloor(c.User); err != nil {
+		return err
+	}
+	d.emit(Event{Type: EventUnmuted, User: c.User})
 	return nil
 }
 
@@ -162,17 +209,38 @@ func (c Remove) decide(d *draft) error {
 	if err != nil {
 		return err
 	}
+	before := d.removed[c.User]
+	e := Event{Type: EventRemoved, User: c.User, Ban: c.Ban || c.Everywhere, Bar: before.Bar, Reason: reason}
+	if c.Everywhere && e.Bar == "" {
+		e.Bar = d.Host
+	}
 	switch {
 	case c.User == "":
 		return fmt.Errorf("user: %w: nobody named", ErrInvalid)
-	case c.User == d.actor.User, c.User == d.Host:
+	case c.User == d.actor.User, c.User == d.Host && !d.actor.System:
 		return fmt.Errorf("%s: neither oneself nor the host: %w", c.User, ErrConflict)
-	case d.Banned(c.User):
+	case c.Everywhere && !d.actor.System && d.effective(d.actor) != rotunda.Host:
+		return fmt.Errorf("from all rooms of the host: %w", ErrForbidden)
+	case before.Ban && e.Bar == before.Bar:
 		return nil
-	case c.Ban && d.bans() >= BansMax:
+	case e.Ban && !before.Ban && d.bans() >= BansMax:
 		return fmt.Errorf("%d people are banned: %w", BansMax, ErrFull)
+	case e.Bar != before.Bar && len(d.bars()) >= barsMax:
+		return fmt.Errorf("%d people are banned from all rooms of the host: %w", barsMax, ErrFull)
 	}
-	d.emit(Event{Type: EventRemoved, User: c.User, Ban: c.Ban, Reason: reason})
+	if c.User == d.Host {
+		next := d.line()
+		if len(next) == 0 {
+			d.emit(Event{Type: EventEnded, Reason: EndedHostRemoved})
+			return nil
+		}
+		heir, there := d.heir()
+		if !there {
+			heir = next[0].User
+		}
+		d.succeed(heir, SuccessionRemoved)
+	}
+	d.emit(e)
 	return nil
 }
 
@@ -195,29 +263,17 @@ func (c Publish) decide(d *draft) error {
 	}
 	u := d.actor.User
 	d.emit(Event{Type: EventPublished, User: u, Node: c.Node, Epoch: d.MicEpoch(u) + 1})
+	if d.Details.Policy.MuteOnEntry && !d.Muted(u) {
+		d.emitAsNode(Event{Type: EventMuted, User: u})
+	}
 	d.follow()
 	return nil
 }
 
 func (c Unpublish) decide(d *draft) error {
-	u := c.subject(d.actor)
+	u := c.subject(d.State, d.actor)
 	if p := d.stage[u]; p.Live && p.Epoch == c.Epoch {
 		d.emit(Event{Type: EventUnpublished, User: u, Epoch: c.Epoch})
-	}
-	return nil
-}
-
-func (c Restart) decide(d *draft) error {
-	if err := c.Node.Valid(); err != nil {
-		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
-	}
-	for _, p := range d.Stage() {
-		if p.Live && p.Node == c.Node {
-			d.emit(Event{Type: EventUnpublished, User: p.User, Epoch: p.Epoch})
-		}
-	}
-	if d.Phase == Live && d.Home == c.Node {
-		d.emit(Event{Type: EventHomed, Node: c.Node, Epoch: d.Epoch + 1})
 	}
 	return nil
 }
@@ -241,7 +297,16 @@ func (d *draft) claim() error {
 			return err
 		}
 	}
-	d.emit(Event{Type: EventClaimed, User: u, Name: clean(d.actor.Name), Role: role, SSRC: d.ssrc(u)})
+	e := Event{Type: EventClaimed, User: u, Name: clean(d.actor.Name), Role: role, SSRC: d.ssrc(u)}
+	switch role {
+	case rotunda.Cohost:
+		if err := d.placeForCohost(u); err != nil {
+			return err
+		}
+	case rotunda.Host:
+		e.Former = d.demoted(u)
+	}
+	d.emit(e)
 	d.follow()
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"rotunda"
 )
 
 // Details is what a room says of itself, and its policy.
@@ -21,48 +23,8 @@ type Details struct {
 	Language    string    `json:"language,omitempty"`
 	StartsAt    time.Time `json:"startsAt,omitzero"` // zero: not scheduled
 	Policy      Policy    `json:"policy"`
-}
 
-// Mode is a preset of a room's policy.
-type Mode string
-
-// The modes.
-const (
-	Discussion Mode = "discussion" // everybody may ask
-	Questions  Mode = "qa"         // everybody may ask
-	Lecture    Mode = "lecture"    // the queue is closed
-)
-
-// Policy is what the host allows.
-type Policy struct {
-	SpeakersMax int    `json:"speakersMax"` // people on stage, the host included: 1 to StageMax
-	Requests    Asking `json:"requests"`
-}
-
-// Asking says who may ask to speak.
-type Asking string
-
-// The values of Policy.Requests.
-const (
-	Everyone Asking = "everyone"
-	Closed   Asking = "closed"
-)
-
-// PolicyEdit changes a policy; nil fields stay as they are.
-type PolicyEdit struct {
-	SpeakersMax *int
-	Requests    *Asking
-}
-
-// usual is the policy of a mode; ok is false for a mode that does not exist.
-func (m Mode) usual() (p Policy, ok bool) {
-	switch m {
-	case Discussion, Questions:
-		return Policy{SpeakersMax: StageUsual, Requests: Everyone}, true
-	case Lecture:
-		return Policy{SpeakersMax: StageUsual, Requests: Closed}, true
-	}
-	return Policy{}, false
+	Askers []rotunda.UserID `json:"askers,omitempty"` // who may ask where Policy.Requests is Listed; never changed in place
 }
 
 // Longest texts, in characters (Unicode code points) after normalisation.
@@ -75,6 +37,7 @@ const (
 	LanguageMax    = 35 // RFC 5646 §4.4.1
 	NoteMax        = 280
 	NameMax        = 64
+	AskersMax      = 500 // people
 )
 
 // text normalises s to NFC, trims it and checks it: length within the bound, valid UTF-8, nothing that hides or reverses what
@@ -156,16 +119,13 @@ func (d Details) checked() (Details, error) {
 	if err := language(d.Language); err != nil {
 		return d, err
 	}
-	if _, ok := d.Mode.usual(); !ok {
-		return d, fmt.Errorf("mode: %w: discussion, qa or lecture", ErrInvalid)
+	if !d.Mode.known() {
+		return d, fmt.Errorf("mode: %w: discussion, qa, lecture or rotation", ErrInvalid)
 	}
-	if n := d.Policy.SpeakersMax; n < 1 || n > StageMax {
-		return d, fmt.Errorf("policy.speakersMax: %w: 1 to %d", ErrInvalid, StageMax)
+	if d.Askers, err = askers(d.Askers); err != nil {
+		return d, err
 	}
-	if r := d.Policy.Requests; r != Everyone && r != Closed {
-		return d, fmt.Errorf("policy.requests: %w: everyone or closed", ErrInvalid)
-	}
-	return d, nil
+	return d, d.Policy.check()
 }
 
 // tags normalises a list of tags: lower case, without doubles, in the order given.
@@ -189,6 +149,19 @@ func tags(in []string) ([]string, error) {
 	return out, nil
 }
 
+// askers checks a list of people: well-formed ids, sorted, without doubles.
+func askers(in []rotunda.UserID) ([]rotunda.UserID, error) {
+	if len(in) > AskersMax {
+		return nil, fmt.Errorf("askers: %w: at most %d", ErrInvalid, AskersMax)
+	}
+	for _, u := range in {
+		if err := u.Valid(); err != nil {
+			return nil, fmt.Errorf("askers: %w: %v", ErrInvalid, err)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(in))), nil
+}
+
 // language checks the shape of a language tag (RFC 5646 §2.1), not whether it is registered; empty: not said.
 func language(s string) error {
 	if len(s) > LanguageMax {
@@ -207,14 +180,4 @@ func language(s string) error {
 		}
 	}
 	return nil
-}
-
-func (p Policy) with(e PolicyEdit) Policy {
-	if e.SpeakersMax != nil {
-		p.SpeakersMax = *e.SpeakersMax
-	}
-	if e.Requests != nil {
-		p.Requests = *e.Requests
-	}
-	return p
 }

@@ -3,6 +3,7 @@ package room
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"rotunda"
 )
@@ -13,7 +14,7 @@ func (s *State) CheckInvariants() error {
 	if s.Seq == 0 {
 		return nil
 	}
-	return errors.Join(s.checkRoom(), s.checkStage(), s.checkQueue())
+	return errors.Join(s.checkRoom(), s.checkHost(), s.checkStage(), s.checkQueue(), s.checkFloor(), s.checkBounds())
 }
 
 func (s *State) checkRoom() error {
@@ -61,6 +62,91 @@ func (s *State) checkStage() error {
 			return fmt.Errorf("%s has mic epoch %d and %d", u, p.Epoch, v.epoch)
 		case p.Live && (p.Node == "" || p.Epoch == 0 || s.Phase != Live):
 			return fmt.Errorf("%s is live at %q, epoch %d, in a room that is %s", u, p.Node, p.Epoch, s.Phase)
+		}
+	}
+	return nil
+}
+
+func (s *State) checkHost() error {
+	hosts := 0
+	for _, p := range s.stage {
+		if p.Role == rotunda.Host {
+			hosts++
+		}
+		switch {
+		case (p.Role == rotunda.Cohost) != (p.Appointed > 0):
+			return fmt.Errorf("%s is %s, appointed at %d", p.User, p.Role, p.Appointed)
+		case p.Here() && !p.Away.IsZero():
+			return fmt.Errorf("%s is at %v and away since %v", p.User, p.Nodes, p.Away)
+		case len(p.Nodes) > nodesMax || !slices.IsSorted(p.Nodes):
+			return fmt.Errorf("%s is at %v", p.User, p.Nodes)
+		}
+	}
+	if hosts != 1 {
+		return fmt.Errorf("%d hosts", hosts)
+	}
+	if n := s.cohosts(""); n > s.Details.Policy.CohostsMax {
+		return fmt.Errorf("%d co-hosts, at most %d", n, s.Details.Policy.CohostsMax)
+	}
+	if !s.HeldSince.IsZero() && (s.Phase != Live || s.stage[s.Host].Here()) {
+		return fmt.Errorf("held in a room that is %s, with its host at %v", s.Phase, s.stage[s.Host].Nodes)
+	}
+	seen := map[rotunda.UserID]bool{s.Host: true}
+	for _, f := range s.formers {
+		if seen[f.user] || !s.stage[f.user].Role.OnStage() {
+			return fmt.Errorf("%s may have the room back: is host, listed twice or not on stage", f.user)
+		}
+		seen[f.user] = true
+	}
+	return nil
+}
+
+func (s *State) checkFloor() error {
+	if s.Details.Policy.FloorLock {
+		var open []rotunda.UserID
+		for u, p := range s.stage {
+			if !p.Muted {
+				open = append(open, u)
+			}
+		}
+		if len(open) > 1 {
+			return fmt.Errorf("%v have the floor", open)
+		}
+	}
+	switch r := s.Rotation; {
+	case r.User == "":
+		if !r.Until.IsZero() || r.Warned {
+			return fmt.Errorf("a turn of nobody until %v", r.Until)
+		}
+	case r.Turn == 0 || s.Phase != Live || s.stage[r.User].Role != rotunda.Speaker || r.Until.IsZero():
+		return fmt.Errorf("%s, %q, has a turn until %v in a room that is %s", r.User, s.stage[r.User].Role, r.Until, s.Phase)
+	}
+	return nil
+}
+
+func (s *State) checkBounds() error {
+	shown, waiting := s.Pins()
+	for i, p := range shown {
+		if p.Place != i+1 {
+			return fmt.Errorf("pin %s has place %d of %d", p.ID, p.Place, i+1)
+		}
+	}
+	for u, i := range s.invited {
+		if i.Open && (s.Banned(u) || s.stage[u].Role.OnStage()) {
+			return fmt.Errorf("%s is invited, and banned or on stage", u)
+		}
+	}
+	for _, b := range []struct {
+		what   string
+		n, max int
+	}{
+		{"pins", len(shown), PinsMax}, {"proposed pins", len(waiting), ProposalsMax}, {"invitations", len(s.invited), InvitationsMax},
+		{"bans", s.bans(), BansMax}, {"bars", len(s.bars()), barsMax}, {"removals", len(s.removed) - s.bans(), removalMax},
+		{"warned people", len(s.warnings), warnedMax}, {"voices", len(s.voices), max(voicesMax, len(s.stage))},
+		{"revisions", len(s.history), HistoryMax}, {"facts", len(s.adopted), adoptedMax}, {"reports", s.reports, ReportsMax},
+	} {
+		if b.n > b.max {
+			return fmt.Errorf("%d %s, at most %d", b.n, b.what, b.max)
 		}
 	}
 	return nil

@@ -35,20 +35,42 @@ var permissions = []Permission{
 	{"create", Any, Any, Any, Any, Never, "the creator becomes host"},
 	{"start", Never, Never, Never, Any, Any, "while scheduled"},
 	{"end", Never, Never, Never, Any, Any, "for good"},
-	{"edit", Never, Never, Any, Any, Never, "title, description, rules, mode, tags, language, policy"},
-	{"request", Own, Own, Own, Own, Never, "where the policy lets people ask; once"},
-	{"withdraw", Own, Own, Own, Own, Never, ""},
+	{"edit", Never, Never, Any, Any, Never, "title, description, rules, mode, tags, language, who may ask, policy"},
+	{"refresh", Never, Never, Any, Any, Never, "tells everybody anew; while live"},
+	{"lock", Never, Never, Any, Any, Any, "nobody new comes in; who is in stays"},
+	{"unlock", Never, Never, Any, Any, Never, ""},
+	{"request", Own, Own, Own, Own, Never, "where the policy lets people ask; once; of somebody invited: accept"},
+	{"withdraw", Own, Own, Own, Own, Any, "a node: of somebody who has left"},
 	{"approve", Never, Never, Any, Any, Never, "somebody who asked; arrives on stage muted"},
 	{"deny", Never, Never, Any, Any, Never, "somebody who asked"},
+	{"invite", Never, Never, Any, Any, Never, "somebody who is not on stage; of somebody who asked: approve"},
+	{"accept", Own, Own, Own, Own, Never, "an invitation; arrives on stage muted"},
+	{"decline", Own, Own, Any, Any, Never, "an invitation; host and co-hosts take it back"},
 	{"role", Own, Own, Below, Any, Never, "oneself only downwards; others to a role below one's own; the host may hand over"},
 	{"mute", Own, Own, Below, Any, Any, ""},
-	{"unmute", Own, Own, Own, Own, Never, "nobody opens another's microphone"},
+	{"unmute", Own, Own, Own, Own, Never, "nobody opens another's microphone; under a floor lock one at a time"},
 	{"mute_all", Never, Never, Any, Any, Any, "everybody of a lower role"},
-	{"remove", Never, Never, Below, Below, Any, "never oneself, never the host"},
+	{"warn", Never, Never, Below, Below, Any, "never oneself, never the host; too many bring the policy's sanction"},
+	{"remove", Never, Never, Below, Below, Any, "never oneself; the host by the node only; from all rooms of the host by the host only"},
+	{"unban", Never, Never, Any, Any, Any, ""},
+	{"report", Any, Any, Any, Any, Never, "to the operator; nobody in the room learns of it; also after the end"},
+	{"pin", Never, Own, Own, Own, Never, "a speaker's waits for approval"},
+	{"pin_approve", Never, Never, Any, Any, Never, ""},
+	{"pin_move", Never, Never, Any, Any, Never, ""},
+	{"unpin", Own, Own, Any, Any, Any, "one's own, shown or not"},
+	{"rotate", Never, Never, Any, Any, Never, "while live"},
+	{"rotation_next", Never, Never, Any, Any, Never, "ends the present turn"},
+	{"rotation_extend", Never, Never, Any, Any, Never, "the present turn"},
+	{"rotation_stop", Never, Never, Any, Any, Never, "whoever has a turn stays on stage"},
 	{"publish", Never, Own, Own, Own, Never, "while live"},
 	{"unpublish", Own, Own, Own, Own, Any, ""},
-	{"restart", Never, Never, Never, Never, Any, "a node came back without its sessions"},
 	{"claim", Own, Own, Own, Own, Never, "an operator's grant in the token; counts once"},
+	{"present", Never, Never, Never, Never, Any, "a person on stage is connected to a node"},
+	{"absent", Never, Never, Never, Never, Any, "and is no longer"},
+	{"restart", Never, Never, Never, Never, Any, "a node came back without its sessions"},
+	{"lost", Never, Never, Never, Never, Any, "a node is dead"},
+	{"speaking", Never, Never, Never, Never, Any, "talk time, by the room's home"},
+	{"tick", Never, Never, Never, Never, Any, "what is due"},
 }
 
 // Permissions returns the table, one row per command, for documentation and tests.
@@ -86,7 +108,7 @@ func (s *State) effective(a Actor) rotunda.Role {
 
 // allowed asks the table whether a may give cmd in this state.
 func (s *State) allowed(a Actor, cmd Command) bool {
-	role, target := s.effective(a), cmd.subject(a)
+	role, target := s.effective(a), cmd.subject(s, a)
 	switch right(cmd.Name(), role, a.System) {
 	case Any:
 		return true

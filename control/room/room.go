@@ -58,6 +58,8 @@ const (
 	QueueMax   = 1_000  // requests waiting
 	BansMax    = 10_000 // banned people
 	removalMax = 256    // removals without a ban that are remembered, the latest ones
+	barsMax    = 256    // people banned from all rooms of the host
+	voicesMax  = 2_000  // people whose time on stage is remembered, the latest ones
 )
 
 // State is a room at one sequence number. The exported fields are for reading.
@@ -73,18 +75,41 @@ type State struct {
 	Home      rotunda.NodeID // where the program is mixed
 	Epoch     rotunda.Epoch  // of the program; grows when home moves
 
-	stage   map[rotunda.UserID]Participant
-	queue   map[rotunda.UserID]Ask
-	removed map[rotunda.UserID]Removal
-	spent   map[rotunda.UserID]rotunda.Role // grants up to this role no longer count
-	voices  map[rotunda.UserID]voice        // everybody who was ever on stage
-	asked   uint64                          // requests so far
+	RulesVersion uint64    // counts the changes of Details.Rules
+	LockedAt     time.Time // no new listeners since; zero: open
+	HostSince    time.Time // the present host's time in office
+	HeldSince    time.Time // the host is away and nobody on stage could follow; zero: not so
+	Rotation     Rotation  // zero: none
+	Refreshed    Refreshed // zero: never
+
+	stage     map[rotunda.UserID]Participant
+	queue     map[rotunda.UserID]Ask
+	invited   map[rotunda.UserID]Invitation
+	removed   map[rotunda.UserID]Removal
+	spent     map[rotunda.UserID]rotunda.Role // grants up to this role no longer count
+	voices    map[rotunda.UserID]voice        // people who were on stage
+	warnings  map[rotunda.UserID]Warning
+	pins      map[PinID]Pin
+	reporters map[rotunda.UserID]int // reports by person
+
+	// Slices are never changed in place: clones share them.
+	formers []former   // hosts who lost the room by being away, the first one first
+	history []Revision // the latest changes of Details, the oldest first
+	adopted []string   // ids of the facts that came into the log last, the oldest first
+
+	asked      uint64        // requests so far
+	pinned     uint64        // pins so far
+	reports    int           // so far
+	epochFloor rotunda.Epoch // no mic epoch of anybody who is no longer in voices was higher
+	spokeAt    time.Time     // the latest report of talk time
 }
 
-// voice is what stays with a person for the room's life once they have been on stage.
+// voice is what stays with a person once they have been on stage: for the room's life, unless voicesMax others came after.
 type voice struct {
 	ssrc  rotunda.SSRC
 	epoch rotunda.Epoch // of the latest publication
+	left  uint64        // the event with which they left the stage last; 0: never
+	talk  Talk
 }
 
 // Participant is a person with a role on stage.
@@ -98,6 +123,10 @@ type Participant struct {
 	Node  rotunda.NodeID // where the latest mic session is or was; empty: never had one
 	Epoch rotunda.Epoch  // of the latest mic session; 0: never had one
 	Since time.Time      // on stage since
+
+	Appointed uint64           // the event that made a co-host; 0: is none
+	Nodes     []rotunda.NodeID // where they are connected, sorted; never changed in place
+	Away      time.Time        // nowhere connected since; zero: connected, or not heard of yet
 }
 
 // Ask is a request to speak.
@@ -113,7 +142,8 @@ type Ask struct {
 type Removal struct {
 	By     rotunda.UserID // empty: the node itself
 	At     time.Time
-	Ban    bool // refused everything in this room from then on
+	Ban    bool           // refused everything in this room from then on
+	Bar    rotunda.UserID // the host who banned them from all of their rooms; empty: this room only
 	Reason string
 }
 
@@ -128,6 +158,10 @@ func (s *State) Clone() *State {
 	c.removed = maps.Clone(s.removed)
 	c.spent = maps.Clone(s.spent)
 	c.voices = maps.Clone(s.voices)
+	c.invited = maps.Clone(s.invited)
+	c.warnings = maps.Clone(s.warnings)
+	c.pins = maps.Clone(s.pins)
+	c.reporters = maps.Clone(s.reporters)
 	return &c
 }
 
@@ -179,7 +213,7 @@ func (s *State) Removed(u rotunda.UserID) (r Removal, ok bool) {
 	return r, ok
 }
 
-// SSRC is u's identity on the wire in this room, from the first time on stage to the room's end; 0: never on stage.
+// SSRC is u's identity on the wire in this room, from the first time on stage on; 0: never on stage, or long ago.
 func (s *State) SSRC(u rotunda.UserID) rotunda.SSRC { return s.voices[u].ssrc }
 
 // MicEpoch is the epoch of u's latest mic session in this room; 0: none yet.

@@ -15,7 +15,7 @@ import (
 	"rotunda"
 )
 
-var whole = cmp.AllowUnexported(State{}, voice{})
+var whole = cmp.AllowUnexported(State{}, voice{}, former{})
 
 // Whatever is commanded, the room stays whole after every event; deciding changes nothing; the events say all (they pass
 // through JSON as they do in the log); and a refusal is one of the three kinds.
@@ -153,7 +153,7 @@ func TestUnknownEventsAreCounted(t *testing.T) {
 	s := cast(t)
 	want := s.Clone()
 	want.Seq++
-	s.Apply(Event{Seq: s.Seq + 1, Type: "pinned", User: "bob", Note: "something of a newer version"})
+	s.Apply(Event{Seq: s.Seq + 1, Type: "transcribed", User: "bob", Note: "something of a newer version"})
 	if diff := cmp.Diff(want, s, whole); diff != "" {
 		t.Errorf("an unknown event changed the room:\n%s", diff)
 	}
@@ -206,7 +206,7 @@ func TestText(t *testing.T) {
 		" \u00a0":                           "",
 		strings.Repeat("e\u0301", TitleMax): strings.Repeat("\u00e9", TitleMax),
 	} {
-		d, err := Details{Title: in, Mode: Discussion, Policy: Policy{1, Everyone}}.checked()
+		d, err := Details{Title: in, Mode: Discussion, Policy: Discussion.usual()}.checked()
 		switch {
 		case want == "" && !errors.Is(err, ErrInvalid):
 			t.Errorf("%.40q: %q, %v; want ErrInvalid", in, d.Title, err)

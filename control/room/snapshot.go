@@ -12,41 +12,77 @@ import (
 // it: whoever does not know them folds on without them, as with unknown events.
 const snapshotVersion = 1
 
-// snapshot is a State as Encode writes it.
+// snapshot is a State as Encode writes it. A field of State that is missing here fails the tests.
 type snapshot struct {
-	Version   int                              `json:"version"`
-	ID        rotunda.RoomID                   `json:"id"`
-	Seq       uint64                           `json:"seq"`
-	Phase     Phase                            `json:"phase,omitempty"`
-	Details   Details                          `json:"details"`
-	CreatedAt time.Time                        `json:"createdAt,omitzero"`
-	StartedAt time.Time                        `json:"startedAt,omitzero"`
-	EndedAt   time.Time                        `json:"endedAt,omitzero"`
-	Host      rotunda.UserID                   `json:"host,omitempty"`
-	Home      rotunda.NodeID                   `json:"home,omitempty"`
-	Epoch     rotunda.Epoch                    `json:"epoch,omitempty"`
+	Version      int            `json:"version"`
+	ID           rotunda.RoomID `json:"id"`
+	Seq          uint64         `json:"seq"`
+	Phase        Phase          `json:"phase,omitempty"`
+	Details      Details        `json:"details"`
+	CreatedAt    time.Time      `json:"createdAt,omitzero"`
+	StartedAt    time.Time      `json:"startedAt,omitzero"`
+	EndedAt      time.Time      `json:"endedAt,omitzero"`
+	Host         rotunda.UserID `json:"host,omitempty"`
+	Home         rotunda.NodeID `json:"home,omitempty"`
+	Epoch        rotunda.Epoch  `json:"epoch,omitempty"`
+	RulesVersion uint64         `json:"rulesVersion,omitempty"`
+	LockedAt     time.Time      `json:"lockedAt,omitzero"`
+	HostSince    time.Time      `json:"hostSince,omitzero"`
+	HeldSince    time.Time      `json:"heldSince,omitzero"`
+	Rotation     Rotation       `json:"rotation,omitzero"`
+	Refreshed    Refreshed      `json:"refreshed,omitzero"`
+
 	Stage     map[rotunda.UserID]Participant   `json:"stage,omitempty"`
 	Queue     map[rotunda.UserID]Ask           `json:"queue,omitempty"`
+	Invited   map[rotunda.UserID]Invitation    `json:"invited,omitempty"`
 	Removed   map[rotunda.UserID]Removal       `json:"removed,omitempty"`
 	Spent     map[rotunda.UserID]rotunda.Role  `json:"spent,omitempty"`
 	Voices    map[rotunda.UserID]snapshotVoice `json:"voices,omitempty"`
-	Asked     uint64                           `json:"asked,omitempty"`
+	Warnings  map[rotunda.UserID]Warning       `json:"warnings,omitempty"`
+	Pins      map[PinID]Pin                    `json:"pins,omitempty"`
+	Reporters map[rotunda.UserID]int           `json:"reporters,omitempty"`
+
+	Formers []snapshotFormer `json:"formers,omitempty"`
+	History []Revision       `json:"history,omitempty"`
+	Adopted []string         `json:"adopted,omitempty"`
+
+	Asked      uint64        `json:"asked,omitempty"`
+	Pinned     uint64        `json:"pinned,omitempty"`
+	Reports    int           `json:"reports,omitempty"`
+	EpochFloor rotunda.Epoch `json:"epochFloor,omitempty"`
+	SpokeAt    time.Time     `json:"spokeAt,omitzero"`
 }
 
 type snapshotVoice struct {
 	SSRC  rotunda.SSRC  `json:"ssrc"`
 	Epoch rotunda.Epoch `json:"epoch,omitempty"`
+	Left  uint64        `json:"left,omitempty"`
+	Spoke time.Duration `json:"spoke,omitempty"`
+	Turns int           `json:"turns,omitempty"`
+	Held  time.Duration `json:"held,omitempty"`
+}
+
+type snapshotFormer struct {
+	User  rotunda.UserID `json:"user"`
+	Until time.Time      `json:"until"`
 }
 
 // Encode returns the whole state, for Decode: what a snapshot of the room's log keeps. Equal states have equal encodings.
 func (s *State) Encode() ([]byte, error) {
 	out := snapshot{
 		Version: snapshotVersion, ID: s.ID, Seq: s.Seq, Phase: s.Phase, Details: s.Details, CreatedAt: s.CreatedAt,
-		StartedAt: s.StartedAt, EndedAt: s.EndedAt, Host: s.Host, Home: s.Home, Epoch: s.Epoch, Stage: s.stage, Queue: s.queue,
-		Removed: s.removed, Spent: s.spent, Asked: s.asked, Voices: make(map[rotunda.UserID]snapshotVoice, len(s.voices)),
+		StartedAt: s.StartedAt, EndedAt: s.EndedAt, Host: s.Host, Home: s.Home, Epoch: s.Epoch, RulesVersion: s.RulesVersion,
+		LockedAt: s.LockedAt, HostSince: s.HostSince, HeldSince: s.HeldSince, Rotation: s.Rotation, Refreshed: s.Refreshed,
+		Stage: s.stage, Queue: s.queue, Invited: s.invited, Removed: s.removed, Spent: s.spent,
+		Voices: make(map[rotunda.UserID]snapshotVoice, len(s.voices)), Warnings: s.warnings, Pins: s.pins, Reporters: s.reporters,
+		History: s.history, Adopted: s.adopted, Asked: s.asked, Pinned: s.pinned, Reports: s.reports, EpochFloor: s.epochFloor,
+		SpokeAt: s.spokeAt,
 	}
 	for u, v := range s.voices {
-		out.Voices[u] = snapshotVoice{v.ssrc, v.epoch}
+		out.Voices[u] = snapshotVoice{v.ssrc, v.epoch, v.left, v.talk.Spoke, v.talk.Turns, v.talk.Held}
+	}
+	for _, f := range s.formers {
+		out.Formers = append(out.Formers, snapshotFormer{f.user, f.until})
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
@@ -67,11 +103,17 @@ func Decode(b []byte) (*State, error) {
 	}
 	s := &State{
 		ID: in.ID, Seq: in.Seq, Phase: in.Phase, Details: in.Details, CreatedAt: in.CreatedAt, StartedAt: in.StartedAt,
-		EndedAt: in.EndedAt, Host: in.Host, Home: in.Home, Epoch: in.Epoch, stage: in.Stage, queue: in.Queue, removed: in.Removed,
-		spent: in.Spent, asked: in.Asked,
+		EndedAt: in.EndedAt, Host: in.Host, Home: in.Home, Epoch: in.Epoch, RulesVersion: in.RulesVersion, LockedAt: in.LockedAt,
+		HostSince: in.HostSince, HeldSince: in.HeldSince, Rotation: in.Rotation, Refreshed: in.Refreshed, stage: in.Stage,
+		queue: in.Queue, invited: in.Invited, removed: in.Removed, spent: in.Spent, warnings: in.Warnings, pins: in.Pins,
+		reporters: in.Reporters, history: in.History, adopted: in.Adopted, asked: in.Asked, pinned: in.Pinned, reports: in.Reports,
+		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt,
 	}
 	for u, v := range in.Voices {
-		put(&s.voices, u, voice{v.SSRC, v.Epoch})
+		put(&s.voices, u, voice{ssrc: v.SSRC, epoch: v.Epoch, left: v.Left, talk: Talk{Spoke: v.Spoke, Turns: v.Turns, Held: v.Held}})
+	}
+	for _, f := range in.Formers {
+		s.formers = append(s.formers, former{f.User, f.Until})
 	}
 	return s, nil
 }

@@ -2,11 +2,9 @@ package room
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +70,11 @@ func (s *story) line(words []string) (string, error) {
 		return orNobody(out), nil
 	case "room":
 		return fmt.Sprintf("%s %q home %s@%d", s.state.Phase, s.state.Details.Title, s.state.Home, s.state.Epoch), nil
+	case "wait":
+		return s.wait(words[1])
+	}
+	if out, ok := s.ask(words); ok {
+		return out, nil
 	}
 	if len(words) < 2 {
 		return "", fmt.Errorf("who does what? %q", words)
@@ -80,15 +83,43 @@ func (s *story) line(words []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	events, err := s.state.Decide(s.now, who(words[0]), cmd)
+	return s.decide(who(words[0]), cmd), nil
+}
+
+// decide carries out a command and says what happened.
+func (s *story) decide(a Actor, cmd Command) string {
+	events, err := s.state.Decide(s.now, a, cmd)
 	if err != nil {
-		return refusal(err), nil
+		return refusal(err)
 	}
 	var out []string
 	for _, e := range events {
 		s.state.Apply(e)
 		out = append(out, happened(e))
 	}
+	if len(out) == 0 {
+		return "nothing"
+	}
+	return strings.Join(out, ", ")
+}
+
+// wait lets time pass; a node ticks whenever something is due.
+func (s *story) wait(span string) (string, error) {
+	d, err := time.ParseDuration(span)
+	if err != nil {
+		return "", err
+	}
+	until := s.now.Add(d)
+	var out []string
+	for due := s.state.Deadline(); !due.IsZero() && !due.After(until); due = s.state.Deadline() {
+		s.now = later(s.now, due)
+		what := s.decide(Actor{System: true}, Tick{})
+		if what == "nothing" {
+			return "", fmt.Errorf("nothing is due at the deadline %v", due)
+		}
+		out = append(out, what)
+	}
+	s.now = until
 	if len(out) == 0 {
 		return "nothing", nil
 	}
@@ -127,104 +158,4 @@ func who(word string) Actor {
 	}
 	user, role, _ := strings.Cut(word, "-")
 	return Actor{User: rotunda.UserID(user), Name: user, Role: rotunda.Role(role)}
-}
-
-func command(verb string, args []string) (Command, error) {
-	arg := func(i int) string {
-		if i < len(args) {
-			return args[i]
-		}
-		return ""
-	}
-	user := rotunda.UserID(arg(0))
-	text := strings.Join(args, " ")
-	switch verb {
-	case "create":
-		return Create{Title: text, Node: "n1"}, nil
-	case "schedule":
-		at := time.Date(2026, 12, 1, 20, 0, 0, 0, time.UTC)
-		return Create{Title: text, Node: "n1", StartsAt: &at}, nil
-	case "start":
-		return Start{}, nil
-	case "end":
-		return End{}, nil
-	case "title":
-		return Edit{Title: &text}, nil
-	case "mode":
-		mode := Mode(text)
-		return Edit{Mode: &mode}, nil
-	case "places":
-		n, err := strconv.Atoi(arg(0))
-		return Edit{Policy: PolicyEdit{SpeakersMax: &n}}, err
-	case "request":
-		return Request{Note: text}, nil
-	case "withdraw":
-		return Withdraw{}, nil
-	case "approve":
-		return Approve{user}, nil
-	case "deny":
-		return Deny{User: user}, nil
-	case "role":
-		return SetRole{user, rotunda.Role(arg(1))}, nil
-	case "mute":
-		return Mute{user}, nil
-	case "unmute":
-		return Unmute{user}, nil
-	case "mute_all":
-		return MuteAll{}, nil
-	case "remove":
-		return Remove{User: user}, nil
-	case "ban":
-		return Remove{User: user, Ban: true}, nil
-	case "publish":
-		return Publish{rotunda.NodeID(arg(0))}, nil
-	case "unpublish":
-		n, err := strconv.Atoi(arg(1))
-		return Unpublish{user, rotunda.Epoch(n)}, err
-	case "restart":
-		return Restart{rotunda.NodeID(arg(0))}, nil
-	case "claim":
-		return Claim{}, nil
-	}
-	return nil, fmt.Errorf("nobody knows how to %q", verb)
-}
-
-func refusal(err error) string {
-	for _, r := range []struct {
-		err  error
-		word string
-	}{
-		{ErrBanned, "banned"}, {ErrForbidden, "forbidden"}, {ErrFull, "full"}, {ErrEnded, "over"}, {ErrNotLive, "not live"},
-		{ErrConflict, "conflict"}, {ErrInvalid, "invalid"},
-	} {
-		if errors.Is(err, r.err) {
-			return r.word
-		}
-	}
-	return err.Error()
-}
-
-func happened(e Event) string {
-	switch e.Type {
-	case EventCreated, EventStarted, EventEnded, EventEdited:
-		return string(e.Type)
-	case EventRole, EventClaimed:
-		return fmt.Sprintf("%s %s %s", e.Type, e.User, e.Role)
-	case EventMutedAll:
-		out := "muted"
-		for _, u := range e.Users {
-			out += " " + string(u)
-		}
-		return out
-	case EventRemoved:
-		if e.Ban {
-			return fmt.Sprintf("banned %s", e.User)
-		}
-		return fmt.Sprintf("removed %s", e.User)
-	case EventPublished:
-		return fmt.Sprintf("%s %s at %s@%d", e.Type, e.User, e.Node, e.Epoch)
-	case EventHomed:
-		return fmt.Sprintf("home %s@%d", e.Node, e.Epoch)
-	}
-	return fmt.Sprintf("%s %s", e.Type, e.User)
 }
