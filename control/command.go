@@ -22,22 +22,29 @@ func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*r
 	if cmd.Node == "" {
 		cmd.Node = c.cfg.Node
 	}
-	for range attemptsMax {
+	for try := range attemptsMax {
+		once := onceID(ctx, "", a, cmd, try)
 		id, err := c.random.letters(12)
 		if err != nil {
 			return nil, err
+		}
+		if once != "" {
+			id = once[:12] // so that the same room is found again
 		}
 		s := room.New(rotunda.RoomID(id))
 		events, err := s.Decide(c.cfg.Now(), a, cmd)
 		if err != nil {
 			return nil, err
 		}
-		b, next, err := c.batch(s, eventlog.Position{}, events)
+		b, next, err := c.batch(s, eventlog.Position{}, events, once)
 		if err != nil {
 			return nil, err
 		}
 		err = c.commit(ctx, s.ID, b)
 		if errors.Is(err, eventlog.ErrConflict) {
+			if before, err := c.created(ctx, s.ID, once); before != nil || err != nil {
+				return before, err
+			}
 			continue // the id is taken
 		}
 		if err != nil {
@@ -47,6 +54,27 @@ func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*r
 		return next, nil
 	}
 	return nil, errContended
+}
+
+// created returns the room that was made under the same key before, if that is the one.
+func (c *Control) created(ctx context.Context, id rotunda.RoomID, once string) (*room.State, error) {
+	if once == "" {
+		return nil, nil
+	}
+	f, err := c.acquire(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release(f)
+	entries, _, err := c.cfg.Log.Read(ctx, id, eventlog.Position{}, 1)
+	if err != nil && !errors.Is(err, eventlog.ErrPruned) {
+		return nil, translate(id, err)
+	}
+	if err == nil && entries[0].ID != eventID(once, 0) {
+		return nil, nil
+	}
+	s, _ := f.current() // one that is so old that it is folded: 60 bits of its id agree
+	return s, nil
 }
 
 func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
@@ -60,9 +88,18 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 		return nil, err
 	}
 	defer c.release(f)
-	fresh := false // the state has been read from the log since the command came in
+	once := onceID(ctx, id, a, cmd, 0)
+	if once != "" {
+		if err := c.refresh(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	fresh := once != "" // the state has been read from the log since the command came in
 	for range attemptsMax {
-		s, at := f.current()
+		s, at, done := f.look(once)
+		if done {
+			return s, nil
+		}
 		events, err := s.Decide(c.cfg.Now(), a, cmd)
 		if err != nil || len(events) == 0 {
 			// Nothing to append, so nothing proves that the state was the newest. Look before saying so.
@@ -75,7 +112,7 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 			fresh = true
 			continue
 		}
-		b, next, err := c.batch(s, at, events)
+		b, next, err := c.batch(s, at, events, once)
 		if err != nil {
 			return nil, err
 		}
@@ -84,6 +121,7 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 			entries, _ := b.Entries(id)
 			f.adopt(entries)
 			c.directory.note(c, next.Summary())
+			c.wantSnapshot(f)
 			s, _ := f.current()
 			return s, nil
 		case !errors.Is(err, eventlog.ErrConflict):
@@ -97,15 +135,28 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 	return nil, errContended
 }
 
-// batch gives the events their ids and makes the append of them, and the state that it leads to.
-func (c *Control) batch(s *room.State, at eventlog.Position, events []room.Event) (eventlog.Batch, *room.State, error) {
-	b, next := eventlog.Batch{After: at}, s.Clone()
-	id, err := c.random.letters(20) // 100 bits
-	if err != nil {
-		return b, nil, err
+// look is current, and whether the command with the id once (none: empty) is among the latest entries that lead to it.
+func (f *follower) look(once string) (s *room.State, at eventlog.Position, done bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state, f.at, once != "" && f.copy.has(eventID(once, 0))
+}
+
+// eventID is the id of a command's event number i.
+func eventID(command string, i int) string { return fmt.Sprintf("%s-%d", command, i) }
+
+// batch gives the events their ids and makes the append of them, and the state that it leads to. The command's id is once,
+// or where that is empty a new one.
+func (c *Control) batch(s *room.State, at eventlog.Position, events []room.Event, once string) (eventlog.Batch, *room.State, error) {
+	b, next, id := eventlog.Batch{After: at}, s.Clone(), once
+	if id == "" {
+		var err error
+		if id, err = c.random.letters(20); err != nil { // 100 bits
+			return b, nil, err
+		}
 	}
 	for i, e := range events {
-		e.ID = fmt.Sprintf("%s-%d", id, i)
+		e.ID = eventID(id, i)
 		data, err := json.Marshal(e)
 		if err != nil {
 			return b, nil, fmt.Errorf("room %s: event %d: %w", s.ID, e.Seq, err)
@@ -113,9 +164,13 @@ func (c *Control) batch(s *room.State, at eventlog.Position, events []room.Event
 		b.Records = append(b.Records, eventlog.Record{ID: e.ID, Data: data})
 		next.Apply(e)
 	}
-	b.Summary, err = json.Marshal(next.Summary())
+	var err error
+	b.Summary, err = summary(next)
 	return b, next, err
 }
+
+// summary is what the directory keeps of a room.
+func summary(s *room.State) ([]byte, error) { return json.Marshal(s.Summary()) }
 
 // commit appends b and does not return before it is known whether b is in the log, or ctx ends (ErrUnknown). After
 // ErrConflict nothing of b is or will be in the log: the chain has moved past the place where it belonged.

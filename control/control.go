@@ -66,6 +66,7 @@ type Config struct {
 	Node    rotunda.NodeID   // home of rooms created here
 	Now     func() time.Time // nil: time.Now
 	Rand    io.Reader        // source of room and event ids; nil: crypto/rand
+	Witness string           // file that remembers across restarts what this node has seen of each room; empty: nothing does
 	Outage  *Outage          // nil: nothing is decided while the log is away
 	Metrics *metrics.Set     // nil: counts nothing
 	Logger  *slog.Logger     // nil: discards
@@ -95,6 +96,8 @@ type Control struct {
 	available bool        // the log answered the last probe
 
 	directory directory
+	witness   *witness
+	folding   chan *follower // rooms that want a snapshot; never closed
 	outage    *outage
 }
 
@@ -121,6 +124,7 @@ func New(cfg Config) *Control {
 		wake:   make(chan struct{}, 1),
 		rooms:  map[rotunda.RoomID]*follower{},
 	}
+	c.witness, c.folding = newWitness(cfg.Witness, cfg.Logger), make(chan *follower, foldingMax)
 	c.directory.changed = make(chan struct{}, 1)
 	c.outage = newOutage(c)
 	return c
@@ -129,7 +133,13 @@ func New(cfg Config) *Control {
 // Run follows the rooms that are asked for and keeps the directory until ctx ends; it returns after all of its goroutines
 // have. It may be called once.
 func (c *Control) Run(ctx context.Context) error {
+	c.witness.load() // before anything is served
+	before := c.witness.sorted()
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.witness.run(gctx) })
+	g.Go(func() error { return c.checkWitness(gctx, before) })
+	g.Go(func() error { return c.keepFolding(gctx) })
+	g.Go(func() error { return c.keepTidy(gctx) })
 	g.Go(func() error { return c.keepDirectory(gctx) })
 	g.Go(func() error { return c.probe(gctx) })
 	g.Go(func() error { return c.outage.run(gctx) })

@@ -22,7 +22,7 @@ type directory struct {
 	count map[room.Phase]int
 }
 
-// Rooms lists all rooms of the mesh by id, as far as this node knows: the ended ones too. The summaries are the caller's to
+// Rooms lists all rooms of the mesh by id, as far as this node knows: those that ended within the last week too. The summaries are the caller's to
 // read, not to change.
 func (c *Control) Rooms() []Summary {
 	d := &c.directory
@@ -61,7 +61,12 @@ func (c *Control) keepDirectory(ctx context.Context) error {
 // take makes heads part of the directory; with reset there are no other rooms.
 func (d *directory) take(c *Control, reset bool, heads []eventlog.Head) {
 	summaries := make([]Summary, 0, len(heads))
+	var retired []rotunda.RoomID
 	for _, h := range heads {
+		if h.Retired {
+			retired = append(retired, h.Room)
+			continue
+		}
 		s := Summary{}
 		if err := json.Unmarshal(h.Summary, &s); err != nil {
 			c.cfg.Logger.Warn("room without a readable summary", "room", h.Room, "error", err)
@@ -79,6 +84,12 @@ func (d *directory) take(c *Control, reset bool, heads []eventlog.Head) {
 			s = known // this node has appended since
 		}
 		d.put(s)
+	}
+	for _, id := range retired {
+		if before, ok := d.rooms[id]; ok {
+			d.count[before.State]--
+			delete(d.rooms, id)
+		}
 	}
 	d.mu.Unlock()
 	d.tell(c)

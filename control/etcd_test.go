@@ -118,7 +118,7 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		f := newFollower(id)
+		f := newFollower(id, c.witness)
 		if err := c.load(b.Context(), f); err != nil || f.state.Seq != 1001 {
 			b.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 
 // Follow calls fn with the changes of a room until ctx ends (and then returns nil) or fn fails (that error). With after == 0,
 // or where the room has never reached after, the first Change is a snapshot; else the changes go on after that sequence
-// number without a gap. fn is called from one goroutine; while it takes its time nobody else waits, and it misses nothing.
+// number without a gap. Whoever is behind by more than the log keeps of single events gets a snapshot instead of them. fn is called from one goroutine; while it takes its time nobody else waits, and it misses nothing.
 //
 // Errors: ErrUnknownRoom; ErrUnavailable where the room cannot be loaded, or where changes that fn missed are no longer at
 // hand and the log is away, or when Run ends. While the log is away Follow otherwise goes on waiting.
@@ -57,7 +57,7 @@ func (c *Control) followRoom(ctx context.Context, id rotunda.RoomID, after uint6
 	for {
 		changes, gap, wait := f.since(at)
 		if gap {
-			if at, err = c.replay(ctx, f, at, fn); err != nil {
+			if at, err = c.replay(ctx, f, at, over, fn); err != nil {
 				return err
 			}
 			continue
@@ -97,15 +97,19 @@ func (c *Control) acquireSoon(ctx context.Context, id rotunda.RoomID) (*follower
 }
 
 // replay tells fn of the changes after seq that the follower no longer has, from the log, and returns the last one told. It
-// folds the room from its start: rare, and bounded by the room's length.
-func (c *Control) replay(ctx context.Context, f *follower, seq uint64, fn func(Change) error) (uint64, error) {
-	s, at := room.New(f.id), eventlog.Position{}
-	for {
+// folds the room from a snapshot before seq. Where the log has folded those changes itself, fn gets the state as a snapshot.
+func (c *Control) replay(ctx context.Context, f *follower, seq uint64, over *lens, fn func(Change) error) (uint64, error) {
+	rctx, cancel := context.WithTimeout(ctx, commandMax)
+	s, at, err := c.before(rctx, f.id, seq)
+	cancel()
+	for err == nil {
 		rctx, cancel := context.WithTimeout(ctx, commandMax)
-		entries, end, err := c.cfg.Log.Read(rctx, f.id, at, eventlog.ReadMax)
+		var entries []eventlog.Entry
+		var end eventlog.Position
+		entries, end, err = c.cfg.Log.Read(rctx, f.id, at, eventlog.ReadMax)
 		cancel()
 		if err != nil {
-			return seq, translate(f.id, err)
+			break
 		}
 		for _, e := range entries {
 			if at, err = at.Next(f.id, e); err != nil {
@@ -117,7 +121,7 @@ func (c *Control) replay(ctx context.Context, f *follower, seq uint64, fn func(C
 				continue
 			}
 			change := step(s, event)
-			if err := fn(change); err != nil {
+			if err := fn(over.change(change)); err != nil {
 				return seq, callerError{err}
 			}
 			s, seq = change.State, e.Seq
@@ -126,4 +130,29 @@ func (c *Control) replay(ctx context.Context, f *follower, seq uint64, fn func(C
 			return seq, nil
 		}
 	}
+	if !errors.Is(err, eventlog.ErrPruned) {
+		return seq, translate(f.id, err)
+	}
+	s, _ = f.current()
+	if err := fn(over.change(Change{State: s})); err != nil {
+		return seq, callerError{err}
+	}
+	return s.Seq, nil
+}
+
+// before returns the latest state at hand that is not after seq: that of a snapshot, or the one before the first event.
+func (c *Control) before(ctx context.Context, id rotunda.RoomID, seq uint64) (*room.State, eventlog.Position, error) {
+	snapshots, err := c.cfg.Log.Snapshots(ctx, id)
+	if err != nil {
+		return nil, eventlog.Position{}, err
+	}
+	for _, snapshot := range snapshots {
+		if snapshot.At.Seq > seq || !snapshot.Sound(id) {
+			continue
+		}
+		if s, err := unpack(snapshot.Data); err == nil && s.ID == id && s.Seq == snapshot.At.Seq {
+			return s, snapshot.At, nil
+		}
+	}
+	return room.New(id), eventlog.Position{}, nil
 }

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -30,16 +29,20 @@ type follower struct {
 	dropped   bool
 	cancel    context.CancelFunc // nil before Run has started it
 
-	mu      sync.Mutex // guards the rest
-	state   *room.State
-	at      eventlog.Position
-	err     error         // final, where loading failed
-	recent  []Change      // the latest changes, the last one leads to state
-	changed chan struct{} // closed and replaced with every change
+	witness *witness
+
+	mu       sync.Mutex // guards the rest
+	state    *room.State
+	at       eventlog.Position
+	copy     tail
+	snapshot uint64        // number of the latest snapshot in the log that this node knows of
+	err      error         // final, where loading failed
+	recent   []Change      // the latest changes, the last one leads to state
+	changed  chan struct{} // closed and replaced with every change
 }
 
-func newFollower(id rotunda.RoomID) *follower {
-	return &follower{id: id, loaded: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+func newFollower(id rotunda.RoomID, w *witness) *follower {
+	return &follower{id: id, witness: w, loaded: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // current is the newest state and its position in the log.
@@ -56,8 +59,7 @@ func (f *follower) adopt(entries []eventlog.Entry) error {
 	changed := false
 	defer func() {
 		if changed {
-			close(f.changed)
-			f.changed = make(chan struct{})
+			f.tell()
 		}
 	}()
 	for _, e := range entries {
@@ -69,6 +71,7 @@ func (f *follower) adopt(entries []eventlog.Entry) error {
 			return err
 		}
 		change := step(f.state, decode(e))
+		f.copy.add(f.at, e)
 		f.at, f.state, changed = next, change.State, true
 		if len(f.recent) == recentMax {
 			f.recent = append(f.recent[:0:0], f.recent[1:]...) // readers hold slices of the old one
@@ -76,6 +79,24 @@ func (f *follower) adopt(entries []eventlog.Entry) error {
 		f.recent = append(f.recent, change)
 	}
 	return nil
+}
+
+// tell says that there is something new. The caller holds f.mu.
+func (f *follower) tell() {
+	f.witness.note(f.id, f.at)
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// jump goes to what was read from the log anew, where that is ahead. Whoever follows gets a snapshot.
+func (f *follower) jump(o opened) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if o.at.Seq <= f.at.Seq && f.state != nil {
+		return
+	}
+	f.state, f.at, f.copy, f.snapshot, f.recent = o.state, o.at, o.copy, o.snapshot, nil
+	f.tell()
 }
 
 // step is the change that e makes of s.
@@ -118,7 +139,7 @@ func (c *Control) acquire(ctx context.Context, id rotunda.RoomID) (*follower, er
 	c.mu.Lock()
 	f := c.rooms[id]
 	if f == nil {
-		f = newFollower(id)
+		f = newFollower(id, c.witness)
 		c.rooms[id] = f
 		c.pending = append(c.pending, f)
 		select {
@@ -235,96 +256,9 @@ func (c *Control) sweep(now time.Time) {
 	}
 }
 
-// follow is the goroutine of a follower: it loads the room and then takes what comes until ctx ends.
-func (c *Control) follow(ctx context.Context, f *follower) {
-	defer close(f.done)
-	defer c.forget(f)
-	if err := c.load(ctx, f); err != nil {
-		f.mu.Lock()
-		f.err = err
-		f.mu.Unlock()
-		c.forget(f)
-		close(f.loaded)
-		return
-	}
-	close(f.loaded)
-	for ctx.Err() == nil {
-		_, at := f.current()
-		err := c.cfg.Log.Follow(ctx, f.id, at, func(e eventlog.Entry) error { return f.adopt([]eventlog.Entry{e}) })
-		if ctx.Err() != nil {
-			return
-		}
-		wait := retryWait
-		if errors.Is(err, eventlog.ErrBroken) {
-			// The log does not continue what this node has seen. Nothing of it is believed; the last state stands until the
-			// log fits again.
-			c.cfg.Logger.Error("room's log is broken: keeping the last state", "room", f.id, "seq", at.Seq, "hash", at.Hash, "error", err)
-			wait = brokenWait
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-	}
-}
-
 // forget takes a follower that ends out of the table.
 func (c *Control) forget(f *follower) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(f)
-}
-
-// load folds the room's log from its start.
-func (c *Control) load(ctx context.Context, f *follower) error {
-	s, at := room.New(f.id), eventlog.Position{}
-	for {
-		rctx, cancel := context.WithTimeout(ctx, commandMax)
-		entries, end, err := c.cfg.Log.Read(rctx, f.id, at, eventlog.ReadMax)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("room %s: %w: %w", f.id, ErrUnavailable, ctx.Err())
-		case errors.Is(err, eventlog.ErrUnavailable):
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryWait):
-			}
-			continue
-		case err != nil:
-			c.cfg.Logger.Error("room's log cannot be read", "room", f.id, "error", err)
-			return translate(f.id, err)
-		case end.Seq == 0:
-			return fmt.Errorf("room %s: %w", f.id, ErrUnknownRoom)
-		}
-		for _, e := range entries {
-			if at, err = at.Next(f.id, e); err != nil {
-				return translate(f.id, err)
-			}
-			s.Apply(decode(e))
-		}
-		if at.Seq >= end.Seq {
-			f.mu.Lock()
-			f.state, f.at = s, at
-			f.mu.Unlock()
-			return nil
-		}
-	}
-}
-
-// refresh brings a follower up to what the log has now.
-func (c *Control) refresh(ctx context.Context, f *follower) error {
-	for {
-		_, at := f.current()
-		entries, end, err := c.cfg.Log.Read(ctx, f.id, at, eventlog.ReadMax)
-		if err == nil {
-			err = f.adopt(entries)
-		}
-		if err != nil {
-			return translate(f.id, err)
-		}
-		if _, at = f.current(); at.Seq >= end.Seq {
-			return nil
-		}
-	}
 }

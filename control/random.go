@@ -24,8 +24,14 @@ func (r *randomness) letters(n int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("randomness: %w", err)
 	}
-	for i := range b {
-		b[i] = alphabet[b[i]&31]
+	return letters(b, n), nil
+}
+
+// letters makes n letters of as many bytes.
+func letters(b []byte, n int) string {
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = alphabet[b[i]&31]
 	}
-	return string(b), nil
+	return string(out)
 }

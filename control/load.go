@@ -1,0 +1,205 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rotunda"
+	"rotunda/control/eventlog"
+	"rotunda/control/room"
+)
+
+// foldedMax is how often a room that is folded faster than it is read is read again.
+const foldedMax = 3
+
+// follow is the goroutine of a follower: it loads the room and then takes what comes until ctx ends.
+func (c *Control) follow(ctx context.Context, f *follower) {
+	defer close(f.done)
+	defer c.forget(f)
+	if err := c.load(ctx, f); err != nil {
+		f.mu.Lock()
+		f.err = err
+		f.mu.Unlock()
+		c.forget(f)
+		close(f.loaded)
+		return
+	}
+	close(f.loaded)
+	for ctx.Err() == nil {
+		_, at := f.current()
+		err := c.cfg.Log.Follow(ctx, f.id, at, func(e eventlog.Entry) error { return f.adopt([]eventlog.Entry{e}) })
+		if ctx.Err() != nil {
+			return
+		}
+		wait := retryWait
+		switch {
+		case errors.Is(err, eventlog.ErrPruned):
+			err = c.reload(ctx, f)
+		case errors.Is(err, eventlog.ErrBroken):
+			err = c.meetBroken(ctx, f, err)
+		}
+		if errors.Is(err, eventlog.ErrBroken) {
+			wait = brokenWait
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// load reads the room for the first time. While the log is away it waits.
+func (c *Control) load(ctx context.Context, f *follower) error {
+	for {
+		rctx, cancel := context.WithTimeout(ctx, commandMax)
+		o, err := c.open(rctx, f.id)
+		if err == nil {
+			err = c.confirm(rctx, f.id, o)
+		}
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("room %s: %w: %w", f.id, ErrUnavailable, ctx.Err())
+		case errors.Is(err, eventlog.ErrUnavailable):
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryWait):
+			}
+			continue
+		case err != nil:
+			c.cfg.Logger.Error("room's log cannot be read", "room", f.id, "error", err)
+			return translate(f.id, err)
+		case o.at.Seq == 0:
+			return fmt.Errorf("room %s: %w", f.id, ErrUnknownRoom)
+		}
+		f.jump(o)
+		return nil
+	}
+}
+
+// reload brings a follower to a chain that was folded where it stands.
+func (c *Control) reload(ctx context.Context, f *follower) error {
+	rctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	o, err := c.open(rctx, f.id)
+	if err == nil {
+		f.jump(o)
+	}
+	return err
+}
+
+// confirm refuses a log that does not contain what this node has seen of the room, be it before a restart.
+func (c *Control) confirm(ctx context.Context, id rotunda.RoomID, o opened) error {
+	seen, ok := c.witness.position(id)
+	if !ok {
+		return nil
+	}
+	if seen.Seq > o.at.Seq {
+		return fmt.Errorf("room %s: the log ends at %v, this node has seen %v: %w", id, o.at, seen, eventlog.ErrBroken)
+	}
+	_, _, err := c.cfg.Log.Read(ctx, id, seen, 1)
+	if errors.Is(err, eventlog.ErrPruned) {
+		return nil // and it is one of the chain
+	}
+	return err
+}
+
+// opened is a room as it was read from the log.
+type opened struct {
+	state    *room.State
+	at       eventlog.Position
+	copy     tail
+	snapshot uint64 // number of the latest snapshot
+}
+
+// open reads a room. It begins with the older of its two snapshots, so that the entries since are at hand for whoever comes
+// back, and takes the other one where the older is damaged.
+func (c *Control) open(ctx context.Context, id rotunda.RoomID) (opened, error) {
+	for range foldedMax {
+		snapshots, err := c.cfg.Log.Snapshots(ctx, id)
+		if err != nil {
+			return opened{}, err
+		}
+		var failed error
+		for i := len(snapshots) - 1; i >= 0; i-- {
+			o, err := c.openAt(ctx, id, snapshots[i])
+			if err == nil {
+				o.snapshot = snapshots[0].At.Seq
+				return o, nil
+			}
+			if !errors.Is(err, eventlog.ErrBroken) && !errors.Is(err, eventlog.ErrPruned) {
+				return opened{}, err
+			}
+			c.cfg.Logger.Error("room's snapshot is of no use", "room", id, "seq", snapshots[i].At.Seq, "error", err)
+			failed = err
+		}
+		o, err := c.fold(ctx, opened{state: room.New(id)})
+		switch {
+		case err == nil || !errors.Is(err, eventlog.ErrPruned):
+			return o, err
+		case failed != nil:
+			return opened{}, failed
+		}
+		// It was folded for the first time just now, or has no snapshot any more.
+	}
+	return opened{}, fmt.Errorf("room %s: folded, and no snapshot: %w", id, eventlog.ErrBroken)
+}
+
+// openAt reads a room from a snapshot on.
+func (c *Control) openAt(ctx context.Context, id rotunda.RoomID, s eventlog.Snapshot) (opened, error) {
+	if !s.Sound(id) {
+		return opened{}, fmt.Errorf("room %s: snapshot at %d is damaged: %w", id, s.At.Seq, eventlog.ErrBroken)
+	}
+	state, err := unpack(s.Data)
+	if err == nil && (state.ID != id || state.Seq != s.At.Seq) {
+		err = fmt.Errorf("it is of %s at %d", state.ID, state.Seq)
+	}
+	if err != nil {
+		return opened{}, fmt.Errorf("room %s: snapshot at %d: %w: %w", id, s.At.Seq, err, eventlog.ErrBroken)
+	}
+	return c.fold(ctx, opened{state: state, at: s.At})
+}
+
+// fold applies what the log has after o.
+func (c *Control) fold(ctx context.Context, o opened) (opened, error) {
+	for {
+		entries, end, err := c.cfg.Log.Read(ctx, o.state.ID, o.at, eventlog.ReadMax)
+		if err != nil {
+			return o, err
+		}
+		for _, e := range entries {
+			next, err := o.at.Next(o.state.ID, e)
+			if err != nil {
+				return o, err
+			}
+			o.copy.add(o.at, e)
+			o.state.Apply(decode(e))
+			o.at = next
+		}
+		if o.at.Seq >= end.Seq {
+			return o, nil
+		}
+	}
+}
+
+// refresh brings a follower up to what the log has now.
+func (c *Control) refresh(ctx context.Context, f *follower) error {
+	for {
+		_, at := f.current()
+		entries, end, err := c.cfg.Log.Read(ctx, f.id, at, eventlog.ReadMax)
+		switch {
+		case errors.Is(err, eventlog.ErrPruned):
+			err = c.reload(ctx, f)
+		case err == nil:
+			err = f.adopt(entries)
+		}
+		if err != nil {
+			return translate(f.id, err)
+		}
+		if _, at = f.current(); at.Seq >= end.Seq {
+			return nil
+		}
+	}
+}

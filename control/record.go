@@ -1,0 +1,93 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"rotunda"
+	"rotunda/control/eventlog"
+	"rotunda/control/room"
+)
+
+// recordMax is how many events of the record one call returns, and a few more.
+const recordMax = 200
+
+// recorded reports whether an entry belongs to the moderation record: what somebody has done to somebody else, and the
+// room's beginning, end and rules. It stays in the log when all else is folded.
+func recorded(entry eventlog.Entry) bool {
+	e := decode(entry)
+	switch e.Type {
+	case room.EventCreated, room.EventStarted, room.EventEnded, room.EventEdited:
+		return true
+	}
+	return e.Ban || len(e.Users) > 0 || e.User != "" && e.By != "" && e.User != e.By
+}
+
+// Record returns events of a room's moderation record after a sequence number, in their order: some, and none after the
+// last. Errors: ErrUnknownRoom, ErrUnavailable.
+func (c *Control) Record(ctx context.Context, id rotunda.RoomID, after uint64) ([]room.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	if err := id.Valid(); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrUnknownRoom, err)
+	}
+	for range foldedMax {
+		events, err := c.record(ctx, id, after)
+		if errors.Is(err, eventlog.ErrPruned) {
+			continue // folded just now
+		}
+		if err != nil && !errors.Is(err, ErrUnknownRoom) {
+			err = translate(id, err)
+		}
+		return events, err
+	}
+	return nil, fmt.Errorf("room %s: folded faster than it is read: %w", id, ErrUnavailable)
+}
+
+func (c *Control) record(ctx context.Context, id rotunda.RoomID, after uint64) (out []room.Event, err error) {
+	take := func(e eventlog.Entry) {
+		if e.Seq > after && recorded(e) {
+			out = append(out, decode(e))
+		}
+	}
+	var at eventlog.Position
+	for {
+		segments, err := c.cfg.Log.Segments(ctx, id, at.Seq)
+		if err != nil {
+			return nil, err
+		}
+		if len(segments) == 0 {
+			break
+		}
+		for _, s := range segments {
+			for _, e := range s.Kept {
+				take(e)
+			}
+			if at, err = s.End(id); err != nil {
+				return nil, err
+			}
+		}
+		if len(out) >= recordMax {
+			return out, nil
+		}
+	}
+	for {
+		entries, end, err := c.cfg.Log.Read(ctx, id, at, eventlog.ReadMax)
+		if err != nil {
+			return nil, err
+		}
+		if end.Seq == 0 {
+			return nil, fmt.Errorf("room %s: %w", id, ErrUnknownRoom)
+		}
+		for _, e := range entries {
+			take(e)
+			if at, err = at.Next(id, e); err != nil {
+				return nil, err
+			}
+		}
+		if len(out) >= recordMax || at.Seq >= end.Seq {
+			return out, nil
+		}
+	}
+}
