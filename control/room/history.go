@@ -12,12 +12,12 @@ const HistoryMax = 32
 
 // Revision is one change of a room's details.
 type Revision struct {
-	Seq     uint64         `json:"seq"`
-	At      time.Time      `json:"at"`
-	By      rotunda.UserID `json:"by,omitempty"`
-	Changed []string       `json:"changed"` // names of fields; never changed in place
-	Title   string         `json:"title"`   // from then on
-	Mode    Mode           `json:"mode"`    // from then on
+	Seq     uint64         `json:"seq" doc:"The event that did it." example:"9"`
+	At      time.Time      `json:"at" doc:"When." example:"2026-11-23T12:04:00Z"`
+	By      rotunda.UserID `json:"by,omitempty" doc:"Who did." example:"g_7h2k9m4p"`
+	Changed []string       `json:"changed" nullable:"false" doc:"Which members." example:"[\"title\"]"` // never changed in place
+	Title   string         `json:"title" doc:"What it is called from then on." example:"Tides"`
+	Mode    Mode           `json:"mode" doc:"The preset from then on." example:"qa"`
 }
 
 // History lists the latest changes of the room's details, the oldest first. It is not to be changed.

@@ -132,8 +132,8 @@ func (s *State) Warned(u rotunda.UserID) Warning { return s.warnings[u] }
 
 // Bar is one person's ban from all rooms of one host.
 type Bar struct {
-	User rotunda.UserID `json:"user"`
-	Host rotunda.UserID `json:"host"`
+	User rotunda.UserID `json:"user" doc:"Who." example:"g_7h2k9m4p"`
+	Host rotunda.UserID `json:"host" doc:"Whose rooms." example:"g_2c5v8b1n"`
 }
 
 // bars lists the bans for all rooms of a host that were made in this one, by person.

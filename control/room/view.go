@@ -30,6 +30,19 @@ type View struct {
 	Requests     map[rotunda.UserID]ViewRequest     `json:"requests"`
 	Removed      map[rotunda.UserID]ViewRemoval     `json:"removed"`
 	Policy       Policy                             `json:"policy"`
+
+	RulesVersion uint64                            `json:"rulesVersion" doc:"Counts the changes of the rules." example:"1"`
+	Askers       []rotunda.UserID                  `json:"askers" nullable:"false" doc:"Who may ask to speak where policy.requests is list."`
+	Locked       bool                              `json:"locked" doc:"Whether nobody new is let in." example:"false"`
+	Floor        rotunda.UserID                    `json:"floor" doc:"Who has the one open microphone, where only one may be open." example:""`
+	HeldUntil    *time.Time                        `json:"heldUntil" doc:"When the room ends unless somebody comes who can be its host."`
+	Refreshed    *ViewRefresh                      `json:"refreshed,omitempty" doc:"When the host told everybody anew what the room is about."`
+	Rotation     *ViewRotation                     `json:"rotation,omitempty" doc:"How people take turns, where they do."`
+	Invitations  map[rotunda.UserID]ViewInvitation `json:"invitations" doc:"Who is invited to the stage and has not answered, by user id."`
+	Pins         map[PinID]ViewPin                 `json:"pins" doc:"The links that the room shows, by id."`
+	Warnings     map[rotunda.UserID]ViewWarning    `json:"warnings" doc:"Who was warned, by user id: before everybody, or for the reader's eyes."`
+	History      []Revision                        `json:"history" nullable:"false" doc:"The latest changes of what the room says of itself, the oldest first."`
+	SpokeSeconds Seconds                           `json:"spokeSeconds" doc:"How long people were heard talking, all together, in seconds." example:"1520"`
 }
 
 // ViewParticipant is a person with a role on stage.
@@ -41,6 +54,11 @@ type ViewParticipant struct {
 	Live  bool           `json:"live"` // has a mic session
 	Node  rotunda.NodeID `json:"node"` // where; empty: never had one
 	Since time.Time      `json:"since"`
+
+	Away         *time.Time `json:"away" doc:"Nowhere connected since."`
+	SpokeSeconds Seconds    `json:"spokeSeconds" doc:"How long the person was heard talking, in seconds." example:"310"`
+	Turns        int        `json:"turns" doc:"How many turns the person has had." example:"0"`
+	TurnSeconds  Seconds    `json:"turnSeconds" doc:"How long those turns lasted that are over, in seconds." example:"0"`
 }
 
 // ViewRequest is a request to speak; the queue's order is that of Order.
@@ -57,8 +75,54 @@ type ViewRemoval struct {
 	Ban bool      `json:"ban"`
 }
 
-// View returns the room as everybody sees it. It shares nothing with the state.
-func (s *State) View() View {
+// ViewRefresh is the latest time that a room told everybody anew what it is about.
+type ViewRefresh struct {
+	At     time.Time      `json:"at" doc:"When." example:"2026-11-23T12:20:00Z"`
+	By     rotunda.UserID `json:"by" doc:"Who did." example:"g_7h2k9m4p"`
+	Joined int            `json:"joined" doc:"How many had come since the time before." example:"12"`
+}
+
+// ViewRotation is a rotation and its present turn.
+type ViewRotation struct {
+	TurnSeconds Seconds        `json:"turnSeconds" doc:"How long a turn lasts, in seconds." example:"120"`
+	WarnSeconds Seconds        `json:"warnSeconds" doc:"How long before its end the speaker is warned, in seconds." example:"10"`
+	User        rotunda.UserID `json:"user" doc:"Who has a turn; empty: nobody." example:"g_7h2k9m4p"`
+	Began       *time.Time     `json:"began" doc:"When the turn began."`
+	Until       *time.Time     `json:"until" doc:"When the turn ends."`
+	Warned      bool           `json:"warned" doc:"Whether the turn is nearly over." example:"false"`
+}
+
+// ViewInvitation is an invitation that waits for an answer.
+type ViewInvitation struct {
+	By rotunda.UserID `json:"by" doc:"Who invited." example:"g_7h2k9m4p"`
+	At time.Time      `json:"at" doc:"When." example:"2026-11-23T12:03:00Z"`
+}
+
+// ViewPin is a link that the room shows or, where the reader may know, that waits for approval.
+type ViewPin struct {
+	URL      string         `json:"url" doc:"An http or https link." example:"https://example.org/tides"`
+	Note     string         `json:"note" doc:"What it is." example:"The tide table."`
+	User     rotunda.UserID `json:"user" doc:"Who proposed it." example:"g_7h2k9m4p"`
+	Name     string         `json:"name" doc:"What others see of them." example:"Ada"`
+	At       time.Time      `json:"at" doc:"When." example:"2026-11-23T12:09:00Z"`
+	Approved bool           `json:"approved" doc:"Whether everybody sees it." example:"true"`
+	Place    int            `json:"place" doc:"The lowest comes first." example:"1"`
+}
+
+// ViewWarning is what a person was warned of.
+type ViewWarning struct {
+	Count  int       `json:"count" doc:"How often, so far." example:"1"`
+	At     time.Time `json:"at" doc:"The last time." example:"2026-11-23T12:11:00Z"`
+	Reason string    `json:"reason" doc:"What for, the last time." example:"Let others finish."`
+	Public bool      `json:"public" doc:"Whether everybody knows." example:"false"`
+}
+
+// View returns the room as everybody sees it, whoever they are. It shares nothing with the state.
+func (s *State) View() View { return s.ViewFor("") }
+
+// ViewFor returns the room as u sees it: with the warnings and proposed pins that are u's own or, for the host and
+// co-hosts, everybody's. It shares nothing with the state.
+func (s *State) ViewFor(u rotunda.UserID) View {
 	v := View{
 		ID: s.ID, Seq: s.Seq, State: s.Phase, Title: s.Details.Title, Description: s.Details.Description,
 		Rules: s.Details.Rules, Mode: s.Details.Mode, Tags: append([]string{}, s.Details.Tags...), Language: s.Details.Language,
@@ -67,9 +131,16 @@ func (s *State) View() View {
 		Participants: make(map[rotunda.UserID]ViewParticipant, len(s.stage)),
 		Requests:     make(map[rotunda.UserID]ViewRequest, len(s.queue)),
 		Removed:      make(map[rotunda.UserID]ViewRemoval, len(s.removed)),
+		RulesVersion: s.RulesVersion, Askers: append([]rotunda.UserID{}, s.Details.Askers...), Locked: s.Locked(), Floor: s.Floor(),
+		HeldUntil: unlessZero(s.HeldUntil()), Invitations: map[rotunda.UserID]ViewInvitation{},
+		Pins: map[PinID]ViewPin{}, Warnings: map[rotunda.UserID]ViewWarning{}, History: append([]Revision{}, s.history...),
 	}
 	for u, p := range s.stage {
-		v.Participants[u] = ViewParticipant{Name: p.Name, Role: p.Role, Muted: p.Muted, SSRC: p.SSRC, Live: p.Live, Node: p.Node, Since: p.Since}
+		talk := s.voices[u].talk
+		v.Participants[u] = ViewParticipant{
+			Name: p.Name, Role: p.Role, Muted: p.Muted, SSRC: p.SSRC, Live: p.Live, Node: p.Node, Since: p.Since, Away: unlessZero(p.Away),
+			SpokeSeconds: seconds(talk.Spoke), Turns: talk.Turns, TurnSeconds: seconds(talk.Held),
+		}
 	}
 	for u, r := range s.queue {
 		v.Requests[u] = ViewRequest{Name: r.Name, At: r.At, Order: r.Order, Note: r.Note}
@@ -77,8 +148,42 @@ func (s *State) View() View {
 	for u, r := range s.removed {
 		v.Removed[u] = ViewRemoval{At: r.At, Ban: r.Ban}
 	}
+	for _, voice := range s.voices {
+		v.SpokeSeconds += seconds(voice.talk.Spoke)
+	}
+	s.viewMore(&v, u)
 	return v
 }
+
+// viewMore adds what only some rooms have, and what u may know.
+func (s *State) viewMore(v *View, u rotunda.UserID) {
+	if r := s.Refreshed; !r.At.IsZero() {
+		v.Refreshed = &ViewRefresh{At: r.At, By: r.By, Joined: r.Joined}
+	}
+	if r := s.Rotation; r.Turn > 0 {
+		v.Rotation = &ViewRotation{
+			TurnSeconds: r.Turn, WarnSeconds: r.Warn, User: r.User, Began: unlessZero(r.Began), Until: unlessZero(r.Until), Warned: r.Warned,
+		}
+	}
+	for who, i := range s.invited {
+		if i.Open {
+			v.Invitations[who] = ViewInvitation{By: i.By, At: i.At}
+		}
+	}
+	chairs := u != "" && s.Role(u).Rank() >= rotunda.Cohost.Rank()
+	for id, p := range s.pins {
+		if p.Approved || chairs || u != "" && u == p.User {
+			v.Pins[id] = ViewPin{URL: p.URL, Note: p.Note, User: p.User, Name: p.Name, At: p.At, Approved: p.Approved, Place: p.Place}
+		}
+	}
+	for who, w := range s.warnings {
+		if w.Public || chairs || u == who {
+			v.Warnings[who] = ViewWarning{Count: w.Count, At: w.At, Reason: w.Reason, Public: w.Public}
+		}
+	}
+}
+
+func seconds(d time.Duration) Seconds { return Seconds(d / time.Second) }
 
 func unlessZero(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -104,6 +209,10 @@ type Summary struct {
 	HostName  string         `json:"hostName"`
 	Home      rotunda.NodeID `json:"home"`
 	Speakers  int            `json:"speakers"` // people on stage, the host included
+	Locked    bool           `json:"locked" doc:"Whether nobody new is let in." example:"false"`
+	// Barred are the people whom this room's host has banned from all of their rooms. A node refuses them in every room of
+	// that host (Actor.Barred).
+	Barred []Bar `json:"barred,omitempty" nullable:"false" doc:"Who may enter no room of a host."`
 }
 
 // Summary returns the room as lists show it. It shares nothing with the state.
@@ -112,12 +221,12 @@ func (s *State) Summary() Summary {
 		ID: s.ID, Seq: s.Seq, State: s.Phase, Title: s.Details.Title, Mode: s.Details.Mode,
 		Tags: append([]string{}, s.Details.Tags...), Language: s.Details.Language, StartsAt: unlessZero(s.Details.StartsAt),
 		CreatedAt: s.CreatedAt, StartedAt: unlessZero(s.StartedAt), EndedAt: unlessZero(s.EndedAt), Host: s.Host,
-		HostName: s.stage[s.Host].Name, Home: s.Home, Speakers: len(s.stage),
+		HostName: s.stage[s.Host].Name, Home: s.Home, Speakers: len(s.stage), Locked: s.Locked(), Barred: s.bars(),
 	}
 }
 
 // Clone returns a copy that shares nothing with v.
 func (v Summary) Clone() Summary {
-	v.Tags = slices.Clone(v.Tags)
+	v.Tags, v.Barred = slices.Clone(v.Tags), slices.Clone(v.Barred)
 	return v
 }
