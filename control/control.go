@@ -140,6 +140,8 @@ func (c *Control) Run(ctx context.Context) error {
 	g.Go(func() error { return c.checkWitness(gctx, before) })
 	g.Go(func() error { return c.keepFolding(gctx) })
 	g.Go(func() error { return c.keepTidy(gctx) })
+	g.Go(func() error { return c.keepTime(gctx, g) })
+	g.Go(func() error { return c.visit(gctx) })
 	g.Go(func() error { return c.keepDirectory(gctx) })
 	g.Go(func() error { return c.probe(gctx) })
 	g.Go(func() error { return c.outage.run(gctx) })

@@ -27,6 +27,7 @@ type follower struct {
 	users     int
 	idleSince time.Time
 	dropped   bool
+	ticked    time.Time          // when this node last did what was due
 	cancel    context.CancelFunc // nil before Run has started it
 
 	witness *witness

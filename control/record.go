@@ -13,12 +13,13 @@ import (
 // recordMax is how many events of the record one call returns, and a few more.
 const recordMax = 200
 
-// recorded reports whether an entry belongs to the moderation record: what somebody has done to somebody else, and the
-// room's beginning, end and rules. It stays in the log when all else is folded.
+// recorded reports whether an entry belongs to the moderation record: what somebody has done to somebody else, who
+// was host, and the room's beginning, end and rules. It stays in the log when all else is folded.
 func recorded(entry eventlog.Entry) bool {
 	e := decode(entry)
 	switch e.Type {
-	case room.EventCreated, room.EventStarted, room.EventEnded, room.EventEdited:
+	case room.EventCreated, room.EventStarted, room.EventEnded, room.EventEdited, room.EventLocked, room.EventUnlocked,
+		room.EventSucceeded, room.EventReported:
 		return true
 	}
 	return e.Ban || len(e.Users) > 0 || e.User != "" && e.By != "" && e.User != e.By
