@@ -48,6 +48,7 @@ func (c *Control) followRoom(ctx context.Context, id rotunda.RoomID, after uint6
 		s, _ = f.current()
 	}
 	at, over := after, c.outage.lens(id)
+	defer over.close()
 	if after == 0 || after > s.Seq {
 		if err := fn(over.change(Change{State: s})); err != nil {
 			return callerError{err}

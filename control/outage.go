@@ -2,13 +2,22 @@ package control
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
 
 	"rotunda"
+	"rotunda/control/eventlog"
 	"rotunda/control/room"
 )
 
 // Outage lets a Control go on restricting while the log is away: what takes something away from people takes effect at
 // once on every node and is appended when the log is back; what gives is refused. All fields are required.
+//
+// Such a decision is a Fact. Who decided it has it on the disk before it answers, sends it to all nodes and sends it again
+// now and then, until the log has it. Every node shows its rooms with the facts that it knows of laid over the log's state,
+// and whoever writes to a room appends them first.
 type Outage struct {
 	// Seal signs a message with the key of this node's certificate; Open checks that a node of the mesh has sealed a
 	// message, and says which one.
@@ -20,40 +29,247 @@ type Outage struct {
 	Dir string
 }
 
-// outage is what a Control knows of decisions that are not in the log yet.
-type outage struct {
-	c *Control
+const (
+	// patience is how long a decision that restricts waits for the log before it takes effect without it.
+	patience = 150 * time.Millisecond
+	// awayFor is how long the next ones do not wait after that.
+	awayFor = time.Second
+	// settleEvery is how often facts and log are compared.
+	settleEvery = 250 * time.Millisecond
+	// spreadEvery is how often a fact is sent again, for nodes that were not there; spreadAtOnce of them at a time.
+	spreadEvery  = 30 * time.Second
+	spreadAtOnce = 4
+	// otherWait is how long another node's facts wait for that node to append them when the log is back.
+	otherWait = 5 * time.Second
+	// otherMax is how long another node's fact is kept, in a room that this node has no part in, after it was heard last.
+	otherMax = 10 * time.Minute
+)
+
+// do carries out a command, without the log where that is possible and has to be.
+func (o *outage) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
+	if o.cfg == nil {
+		return o.c.do(ctx, id, a, cmd)
+	}
+	if o.pending(id) {
+		// What took effect comes first in the log too: nothing is given to who has been refused it.
+		if err := o.settleSoon(ctx, id); err != nil && !room.Restricts(cmd) {
+			return nil, err
+		}
+	}
+	if !room.Restricts(cmd) {
+		return o.through(ctx, id, a, cmd)
+	}
+	if !o.away() {
+		pctx, cancel := context.WithTimeout(ctx, patience)
+		s, err := o.through(pctx, id, a, cmd)
+		cancel()
+		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknownOutcome) || ctx.Err() != nil {
+			return s, err
+		}
+		o.setAway()
+	}
+	return o.restrict(ctx, id, a, cmd)
 }
 
-func newOutage(c *Control) *outage { return &outage{c: c} }
+// through carries out a command by the log.
+func (o *outage) through(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
+	s, err := o.c.do(ctx, id, a, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return o.over(id, s), nil
+}
+
+func (o *outage) settleSoon(ctx context.Context, id rotunda.RoomID) error {
+	if o.away() {
+		return fmt.Errorf("room %s: %w", id, ErrUnavailable)
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	return o.settle(ctx, id)
+}
+
+// restrict decides against the last known state. Whatever becomes of the disk and the network, the decision is in effect on
+// this node before anything else happens.
+func (o *outage) restrict(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	f, err := o.c.acquire(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer o.c.release(f)
+	s, at := f.current()
+	events, err := o.over(id, s).Restrict(o.c.cfg.Now(), a, cmd)
+	switch {
+	case errors.Is(err, room.ErrGrants):
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case err != nil:
+		return nil, err
+	case len(events) == 0:
+		return o.over(id, s), nil
+	}
+	name, err := o.c.random.letters(20) // 100 bits
+	if err != nil {
+		return nil, err
+	}
+	fact := Fact{ID: name, Room: id, Node: o.c.cfg.Node, After: at, Events: events}
+	for i := range events {
+		events[i].ID = fact.eventID(i)
+	}
+	if !o.add(fact, true) {
+		return nil, fmt.Errorf("room %s: %d decisions wait for the log: %w", id, factsOwnMax, ErrUnavailable)
+	}
+	o.spread(fact) // it is sent again if this does not work
+	if err := o.keep(fact); err != nil {
+		o.c.cfg.Logger.Error("a decision is in effect and may be lost if this node ends before the log is back", "room", id, "error", err)
+		return nil, fmt.Errorf("room %s: %w: %v", id, ErrUnknownOutcome, err)
+	}
+	token(o.wake)
+	return o.over(id, s), nil
+}
+
+func (o *outage) keep(f Fact) error {
+	if o.box == nil {
+		return errors.New("no folder for what waits for the log")
+	}
+	return o.box.put(f)
+}
+
+// spread sends a fact to all nodes.
+func (o *outage) spread(f Fact) {
+	b, err := f.encode(o.c.cfg.Now().UnixMilli())
+	if err == nil {
+		b, err = o.cfg.Seal(b)
+	}
+	if err == nil {
+		err = o.cfg.Spread(b)
+	}
+	if err != nil {
+		o.c.cfg.Logger.Warn("a decision without the log was not sent to the other nodes; it will be", "room", f.Room, "error", err)
+	}
+}
+
+// Heard takes a message that another node has spread. What no node of the mesh has sealed, or is no fact, is left out and
+// said in the error. It does not block.
+func (c *Control) Heard(sealed []byte) error {
+	o := c.outage
+	if o.cfg == nil {
+		return nil
+	}
+	node, message, err := o.cfg.Open(sealed)
+	if err != nil {
+		return err
+	}
+	f, err := parseFact(message)
+	if err != nil {
+		return err
+	}
+	if f.Node != node {
+		return fmt.Errorf("%w: %s has sealed what %s is to have decided", errFact, node, f.Node)
+	}
+	o.add(f, false)
+	return nil
+}
+
+// Over is s, of this node's room, with the decisions that are in effect and not in the log yet.
+func (c *Control) Over(s *room.State) *room.State { return c.outage.over(s.ID, s) }
 
 // run appends what is not in the log yet when the log is back, until ctx ends.
 func (o *outage) run(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	var since time.Time // the log is here
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		case <-o.wake:
+		}
+		now := time.Now()
+		if o.away() {
+			since = time.Time{}
+		} else if since.IsZero() {
+			since = now
+		}
+		for _, f := range o.sendAgain(now) {
+			o.spread(f)
+		}
+		for _, id := range o.review(now, !since.IsZero(), !since.IsZero() && now.Sub(since) > otherWait) {
+			sctx, cancel := context.WithTimeout(ctx, commandMax)
+			err := o.settle(sctx, id)
+			cancel()
+			if err != nil && ctx.Err() == nil {
+				o.c.cfg.Logger.Warn("decisions wait for the log", "room", id, "error", err)
+				o.setAway()
+				break
+			}
+		}
+	}
 }
 
-// do carries out a command, without the log where that is possible.
-func (o *outage) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
-	return o.c.do(ctx, id, a, cmd)
+// settle appends the room's facts to its log; when it returns without an error none of those known when it was called is
+// open any more.
+func (o *outage) settle(ctx context.Context, id rotunda.RoomID) error {
+	f, err := o.c.acquire(ctx, id)
+	if err != nil {
+		if errors.Is(err, ErrUnknownRoom) {
+			o.drop(id, o.of(id))
+			return nil
+		}
+		return err
+	}
+	defer o.c.release(f)
+	facts := o.of(id)
+	for range attemptsMax {
+		if err := o.c.refresh(ctx, f); err != nil {
+			return err
+		}
+		s, at := f.current()
+		events := s.Adopt(eventsOf(facts))
+		if len(events) == 0 {
+			o.drop(id, facts)
+			return nil
+		}
+		b, next, err := factBatch(s, at, events[:min(len(events), eventlog.BatchMax)])
+		if err != nil {
+			return err
+		}
+		switch err := o.c.commit(ctx, id, b); {
+		case err == nil:
+			entries, _ := b.Entries(id)
+			if err := f.adopt(entries); err != nil {
+				return translate(id, err)
+			}
+			o.c.directory.note(o.c, next.Summary())
+			o.c.cfg.Logger.Info("decided without the log and appended now", "room", id, "events", len(entries))
+		case !errors.Is(err, eventlog.ErrConflict):
+			return translate(id, err)
+		}
+	}
+	return errContended
 }
 
-// over is a state with the decisions that are not in the log yet.
-func (o *outage) over(_ rotunda.RoomID, s *room.State) *room.State { return s }
-
-// lens is how one follower of a room sees the decisions that are not in the log yet.
-type lens struct {
-	o  *outage
-	id rotunda.RoomID
+// factBatch is the append of facts, which have their ids already.
+func factBatch(s *room.State, at eventlog.Position, events []room.Event) (eventlog.Batch, *room.State, error) {
+	b, next := eventlog.Batch{After: at}, s.Clone()
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return b, nil, fmt.Errorf("room %s: event %s: %w", s.ID, e.ID, err)
+		}
+		b.Records = append(b.Records, eventlog.Record{ID: e.ID, Data: data})
+		next.Apply(e)
+	}
+	var err error
+	b.Summary, err = json.Marshal(next.Summary())
+	return b, next, err
 }
 
-func (o *outage) lens(id rotunda.RoomID) *lens { return &lens{o: o, id: id} }
-
-// change is a change of the log as it is to be told.
-func (l *lens) change(c Change) Change { return c }
-
-// news is the change that decisions which are not in the log have made since the last one, if any; s is the log's newest
-// state. wait is closed with the next.
-func (l *lens) news(s *room.State) (c Change, changed bool, wait <-chan struct{}) {
-	return Change{}, false, nil
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // there is one
+	}
 }

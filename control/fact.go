@@ -1,0 +1,93 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"rotunda"
+	"rotunda/control/eventlog"
+	"rotunda/control/room"
+)
+
+// Fact is a decision that took effect without the log: what one node decided at once, to be appended when the log is back.
+// Its events only take away.
+type Fact struct {
+	ID     string            // unique; its events have it as the start of theirs
+	Room   rotunda.RoomID    //
+	Node   rotunda.NodeID    // who decided
+	After  eventlog.Position // the room's log as that node knew it
+	Events []room.Event      // 1 to factEventsMax
+}
+
+// Bounds of facts.
+const (
+	factVersion   = 1
+	factEventsMax = 8        // one command makes one, or a few
+	factsOwnMax   = 1024     // decided by this node and not in the log yet
+	factsMax      = 8192     // known of all nodes
+	factBytesMax  = 16 << 10 // encoded
+	factIDMax     = eventlog.IDMax - 4
+)
+
+var errFact = errors.New("malformed fact")
+
+// factBody is a fact as it is sealed. Sent tells copies that are sent again from the first: a mesh carries each message once.
+type factBody struct {
+	Version int            `json:"v"`
+	ID      string         `json:"id"`
+	Room    rotunda.RoomID `json:"room"`
+	Node    rotunda.NodeID `json:"node"`
+	Seq     uint64         `json:"seq"`
+	Hash    []byte         `json:"hash"`
+	Events  []room.Event   `json:"events"`
+	Sent    int64          `json:"sent"` // ms since 1970
+}
+
+func (f Fact) encode(sent int64) ([]byte, error) {
+	b, err := json.Marshal(factBody{factVersion, f.ID, f.Room, f.Node, f.After.Seq, f.After.Hash[:], f.Events, sent})
+	if err == nil && len(b) > factBytesMax {
+		err = fmt.Errorf("%w: %d bytes, at most %d", errFact, len(b), factBytesMax)
+	}
+	return b, err
+}
+
+// parseFact reads what encode wrote. Errors wrap errFact.
+func parseFact(b []byte) (Fact, error) {
+	var body factBody
+	if len(b) > factBytesMax {
+		return Fact{}, fmt.Errorf("%w: %d bytes, at most %d", errFact, len(b), factBytesMax)
+	}
+	if err := json.Unmarshal(b, &body); err != nil {
+		return Fact{}, fmt.Errorf("%w: %v", errFact, err)
+	}
+	f := Fact{ID: body.ID, Room: body.Room, Node: body.Node, After: eventlog.Position{Seq: body.Seq}, Events: body.Events}
+	if body.Version != factVersion || len(body.Hash) != len(f.After.Hash) || f.ID == "" || len(f.ID) > factIDMax {
+		return Fact{}, fmt.Errorf("%w: version, hash or id", errFact)
+	}
+	copy(f.After.Hash[:], body.Hash)
+	if err := errors.Join(f.Room.Valid(), f.Node.Valid()); err != nil {
+		return Fact{}, fmt.Errorf("%w: %v", errFact, err)
+	}
+	if n := len(f.Events); n < 1 || n > factEventsMax {
+		return Fact{}, fmt.Errorf("%w: %d events, 1 to %d", errFact, n, factEventsMax)
+	}
+	for i, e := range f.Events {
+		if e.ID != f.eventID(i) || !e.Fact || e.At.IsZero() {
+			return Fact{}, fmt.Errorf("%w: event %d is none that is decided without the log", errFact, i)
+		}
+	}
+	return f, nil
+}
+
+func (f Fact) eventID(i int) string { return fmt.Sprintf("%s-%d", f.ID, i) }
+
+// adopted reports whether all of f is in the log that s comes from.
+func (f Fact) adopted(s *room.State) bool {
+	for _, e := range f.Events {
+		if !s.Adopted(e.ID) {
+			return false
+		}
+	}
+	return true
+}
