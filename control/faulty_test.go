@@ -114,26 +114,94 @@ type node struct {
 	t       *testing.T
 	metrics *metrics.Set
 	said    *bytes.Buffer // what was logged; look only when nothing runs
+	stop    func()        // ends it, and returns when it has ended
 }
 
 // start runs a control over log until the test ends.
 func start(t *testing.T, log eventlog.Log, name rotunda.NodeID) *node {
 	t.Helper()
+	return startWith(t, Config{Log: log, Node: name})
+}
+
+// startWith runs a control until stop is called, or the test ends.
+func startWith(t *testing.T, cfg Config) *node {
+	t.Helper()
 	n := &node{t: t, metrics: metrics.New("test", ""), said: &bytes.Buffer{}}
-	n.Control = New(Config{
-		Log: log, Node: name, Rand: rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", name)))), Metrics: n.metrics,
-		Logger: slog.New(slog.NewTextHandler(n.said, nil)),
-	})
+	cfg.Rand = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", cfg.Node))))
+	cfg.Metrics, cfg.Logger = n.metrics, slog.New(slog.NewTextHandler(n.said, nil))
+	n.Control = New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
-	t.Cleanup(func() {
+	n.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("%s: Run returned %v", name, err)
+			t.Errorf("%s: Run returned %v", cfg.Node, err)
 		}
 	})
+	t.Cleanup(n.stop)
 	return n
+}
+
+// roomID is short for the ids that logs are called with.
+type roomID = rotunda.RoomID
+
+// swap is a log that can be exchanged for another one while it runs, as when a store is put back from a backup.
+type swap struct {
+	eventlog.Log
+	mu      sync.Mutex // guards the rest
+	cancels []context.CancelFunc
+}
+
+func (s *swap) now() eventlog.Log {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Log
+}
+
+// to exchanges the log; who follows or watches the old one is cut off.
+func (s *swap) to(log eventlog.Log) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Log = log
+	for _, cancel := range s.cancels {
+		cancel()
+	}
+	s.cancels = nil
+}
+
+func (s *swap) Append(ctx context.Context, id roomID, b eventlog.Batch) (eventlog.Position, error) {
+	return s.now().Append(ctx, id, b)
+}
+
+func (s *swap) Read(ctx context.Context, id roomID, after eventlog.Position, limit int) ([]eventlog.Entry, eventlog.Position, error) {
+	return s.now().Read(ctx, id, after, limit)
+}
+
+func (s *swap) Head(ctx context.Context, id roomID) (eventlog.Position, error) {
+	return s.now().Head(ctx, id)
+}
+
+func (s *swap) Snapshots(ctx context.Context, id roomID) ([]eventlog.Snapshot, error) {
+	return s.now().Snapshots(ctx, id)
+}
+
+func (s *swap) Follow(ctx context.Context, id roomID, after eventlog.Position, fn func(eventlog.Entry) error) error {
+	s.mu.Lock()
+	ctx, cancel := context.WithCancel(ctx)
+	s.cancels = append(s.cancels, cancel)
+	log := s.Log
+	s.mu.Unlock()
+	return log.Follow(ctx, id, after, fn)
+}
+
+func (s *swap) Watch(ctx context.Context, fn func(bool, []eventlog.Head) error) error {
+	s.mu.Lock()
+	ctx, cancel := context.WithCancel(ctx)
+	s.cancels = append(s.cancels, cancel)
+	log := s.Log
+	s.mu.Unlock()
+	return log.Watch(ctx, fn)
 }
 
 func (n *node) create(title string) rotunda.RoomID {

@@ -114,13 +114,22 @@ type opened struct {
 	snapshot uint64 // number of the latest snapshot
 }
 
-// open reads a room. It begins with the older of its two snapshots, so that the entries since are at hand for whoever comes
-// back, and takes the other one where the older is damaged.
+// open reads a room. It begins with the older of its two snapshots, or with the first entry where there are fewer, so that
+// some hundreds of entries are at hand for whoever comes back; and with the newer one where the older is of no use.
 func (c *Control) open(ctx context.Context, id rotunda.RoomID) (opened, error) {
 	for range foldedMax {
 		snapshots, err := c.cfg.Log.Snapshots(ctx, id)
 		if err != nil {
 			return opened{}, err
+		}
+		if len(snapshots) < eventlog.SnapshotsMax {
+			o, err := c.fold(ctx, opened{state: room.New(id)})
+			if len(snapshots) > 0 {
+				o.snapshot = snapshots[0].At.Seq
+			}
+			if err == nil || !errors.Is(err, eventlog.ErrPruned) {
+				return o, err
+			}
 		}
 		var failed error
 		for i := len(snapshots) - 1; i >= 0; i-- {
@@ -135,11 +144,7 @@ func (c *Control) open(ctx context.Context, id rotunda.RoomID) (opened, error) {
 			c.cfg.Logger.Error("room's snapshot is of no use", "room", id, "seq", snapshots[i].At.Seq, "error", err)
 			failed = err
 		}
-		o, err := c.fold(ctx, opened{state: room.New(id)})
-		switch {
-		case err == nil || !errors.Is(err, eventlog.ErrPruned):
-			return o, err
-		case failed != nil:
+		if failed != nil {
 			return opened{}, failed
 		}
 		// It was folded for the first time just now, or has no snapshot any more.
