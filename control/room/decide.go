@@ -210,6 +210,9 @@ func (c Edit) decide(d *draft) error {
 	}
 	before := d.Details.Mode
 	if len(next.changed(d.Details)) > 0 {
+		if next.Policy.FloorLock {
+			d.clearFloor()
+		}
 		d.emit(Event{Type: EventEdited, Details: &next})
 		d.rotate(before)
 	}

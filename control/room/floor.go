@@ -39,12 +39,9 @@ func (d *draft) takeFloor(u rotunda.UserID) error {
 	return nil
 }
 
-// clearFloor shuts all open microphones but one where the policy allows one. It stays with whoever has a turn, then with
+// clearFloor shuts all open microphones but one, before a floor lock begins. It stays with whoever has a turn, then with
 // the highest role, then with who has been on stage longest.
 func (d *draft) clearFloor() {
-	if !d.Details.Policy.FloorLock {
-		return
-	}
 	open := slices.DeleteFunc(d.Stage(), func(p Participant) bool { return p.Muted })
 	if len(open) < 2 {
 		return

@@ -10,51 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"pgregory.net/rapid"
-
 	"rotunda"
 )
 
 var whole = cmp.AllowUnexported(State{}, voice{}, former{})
-
-// Whatever is commanded, the room stays whole after every event; deciding changes nothing; the events say all (they pass
-// through JSON as they do in the log); and a refusal is one of the three kinds.
-func TestRandomCommands(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		now := time.Unix(1_700_000_000, 0)
-		s := New("room")
-		for range 300 {
-			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "seconds")) * time.Second)
-			actor, cmd := drawActor(t), drawCommand(t)
-			before := s.Clone()
-			events, err := s.Decide(now, actor, cmd)
-			if diff := cmp.Diff(before, s, whole); diff != "" {
-				t.Fatalf("%T changed the state while it was decided:\n%s", cmd, diff)
-			}
-			if err != nil {
-				if len(events) > 0 || !errors.Is(err, ErrForbidden) && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrInvalid) {
-					t.Fatalf("%#v: %d events and %v", cmd, len(events), err)
-				}
-				continue
-			}
-			for i, e := range events {
-				if e.Seq != s.Seq+1 {
-					t.Fatalf("%#v: event %d has seq %d after %d", cmd, i, e.Seq, s.Seq)
-				}
-				s.Apply(throughJSON(t, e))
-				if err := s.CheckInvariants(); err != nil {
-					t.Fatalf("%+v by %+v: after %+v: %v", cmd, actor, e, err)
-				}
-			}
-			if len(events) > 0 {
-				if diff := cmp.Diff(fold(before, events), s, whole); diff != "" {
-					t.Fatalf("the log says something else than the decision:\n%s", diff)
-				}
-			}
-		}
-		checkSnapshot(t, s)
-	})
-}
 
 // checkSnapshot: a state comes back whole from its encoding, which is the only one of that state.
 func checkSnapshot(t interface{ Fatalf(string, ...any) }, s *State) {
@@ -92,45 +51,6 @@ func throughJSON(t interface{ Fatal(...any) }, e Event) Event {
 		t.Fatal(err)
 	}
 	return out
-}
-
-var people = []rotunda.UserID{"ada", "bob", "cyd", "dan", "eve", "fay"}
-
-func drawUser(t *rapid.T) rotunda.UserID { return rapid.SampledFrom(people).Draw(t, "user") }
-
-func drawRole(t *rapid.T) rotunda.Role {
-	return rapid.SampledFrom([]rotunda.Role{rotunda.Listener, rotunda.Speaker, rotunda.Cohost, rotunda.Host}).Draw(t, "role")
-}
-
-func drawActor(t *rapid.T) Actor {
-	a := Actor{User: drawUser(t), Name: "Name"}
-	switch rapid.IntRange(0, 11).Draw(t, "token") {
-	case 0:
-		return Actor{System: true}
-	case 1:
-		a.Role = drawRole(t)
-	case 2:
-		a.Role, a.Grant = drawRole(t), true
-	}
-	return a
-}
-
-func drawCommand(t *rapid.T) Command {
-	u := drawUser(t)
-	epoch := rotunda.Epoch(rapid.IntRange(0, 4).Draw(t, "epoch"))
-	node := rapid.SampledFrom([]rotunda.NodeID{"n1", "n2", "n3"}).Draw(t, "node")
-	places := rapid.IntRange(0, 7).Draw(t, "places")
-	title := rapid.SampledFrom([]string{"One", "Two", "", "\x00"}).Draw(t, "title")
-	mode := rapid.SampledFrom([]Mode{Discussion, Lecture, Questions, "other"}).Draw(t, "mode")
-	commands := []Command{
-		Create{Title: title, Node: node}, Start{}, Edit{Title: &title}, Edit{Mode: &mode}, Edit{Policy: PolicyEdit{SpeakersMax: &places}},
-		Request{}, Request{}, Request{}, Withdraw{}, Approve{u}, Approve{u}, Approve{u}, Deny{User: u}, SetRole{u, drawRole(t)}, SetRole{u, drawRole(t)},
-		Mute{u}, Unmute{u}, MuteAll{}, Remove{User: u}, Publish{node}, Publish{node}, Unpublish{u, epoch}, Restart{node}, Claim{},
-	}
-	if rapid.IntRange(0, 60).Draw(t, "rare") == 0 {
-		commands = []Command{End{}, Remove{User: u, Ban: true}}
-	}
-	return rapid.SampledFrom(commands).Draw(t, "command")
 }
 
 // A clone lives its own life.

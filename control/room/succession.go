@@ -93,6 +93,8 @@ func (s *State) applySucceeded(e Event) {
 		if i := slices.IndexFunc(s.formers, func(f former) bool { return f.user == e.User }); i >= 0 {
 			s.formers = s.formers[:i:i]
 		}
+	default:
+		s.disown(e.User)
 	}
 }
 

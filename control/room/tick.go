@@ -65,10 +65,9 @@ func (Tick) decide(d *draft) error {
 }
 
 // settle adds what follows from the events so far whatever the time: a former host who is back has the room again, the
-// floor has one holder, the next in the queue has a turn. In a settled state it does nothing.
+// next in the queue has a turn. In a settled state it does nothing.
 func (d *draft) settle() {
 	d.restore()
-	d.clearFloor()
 	d.nextTurn()
 }
 
