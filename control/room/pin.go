@@ -187,8 +187,7 @@ func (s *State) applyPinMoved(e Event) {
 		return
 	}
 	shown, _ := s.Pins()
-	from := slices.IndexFunc(shown, func(q Pin) bool { return q.ID == e.Pin })
-	shown = slices.Delete(shown, from, from+1)
+	shown = slices.DeleteFunc(shown, func(q Pin) bool { return q.ID == e.Pin })
 	s.renumber(slices.Insert(shown, min(max(e.Place, 1)-1, len(shown)), p))
 }
 

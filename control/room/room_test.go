@@ -82,26 +82,6 @@ func TestUnknownEventsAreCounted(t *testing.T) {
 	}
 }
 
-// Apply never panics, whatever a log may hold.
-func FuzzApply(f *testing.F) {
-	f.Add([]byte(`[{"seq":1,"type":"created","user":"ada","details":{"title":"T"}},{"seq":2,"type":"role","user":"bob","role":"host"}]`))
-	f.Add([]byte(`[{"type":"muted_all","users":["x"]},{"type":"removed","user":"x"},{"type":"ended"},{"type":"published"}]`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var events []Event
-		if json.Unmarshal(b, &events) != nil {
-			return
-		}
-		s := New("room")
-		for _, e := range events {
-			s.Apply(e)
-		}
-		s.CheckInvariants()
-		s.View()
-		s.Summary()
-		s.Decide(time.Unix(0, 0), Actor{User: "bob"}, MuteAll{})
-	})
-}
-
 func TestText(t *testing.T) {
 	long := strings.Repeat("x", TitleMax)
 	for in, want := range map[string]string{
