@@ -26,6 +26,7 @@ import (
 	"rotunda/control"
 	"rotunda/control/api"
 	"rotunda/control/etcdlog"
+	"rotunda/control/people"
 	"rotunda/control/token"
 	"rotunda/metrics"
 	"rotunda/node/config"
@@ -51,6 +52,7 @@ type Node struct {
 	rooms      *rooms           // from start on
 	bg         *background
 
+	holders  holders
 	sessions struct{ listeners, speakers atomic.Int32 }
 	ready    chan struct{} // closed when the node serves
 }
@@ -267,13 +269,18 @@ func (n *Node) serve(ctx context.Context) error {
 			n.logger.Warn("the control log did not close cleanly", "error", err)
 		}
 	}()
-	n.control = control.New(control.Config{Log: log, Node: n.cfg.ID, Metrics: n.metrics, Logger: n.logger})
+	store, pictures, err := n.openPeople(log)
+	if err != nil {
+		return err
+	}
+	defer pictures.Close()
+	n.control = control.New(control.Config{Log: people.Rooms(log), Node: n.cfg.ID, Metrics: n.metrics, Logger: n.logger})
 	n.rooms = &rooms{
 		node: n.cfg.ID, control: n.control, mesh: n.mesh, bg: n.bg, metrics: n.metrics, logger: n.logger,
 		served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
 	}
 	door, err := api.New(api.Config{
-		Control: n.control, Mesh: n.mesh, Keyring: n.keys.keyring, Signer: n.keys.signer, Self: n.self(),
+		Control: n.control, People: store, Pictures: pictures, Mesh: n.mesh, Keyring: n.keys.keyring, Signer: n.keys.signer, Self: n.self(),
 		Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
@@ -281,9 +288,15 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.control.Run(gctx) })
+	g.Go(func() error { return store.Run(gctx) })
+	g.Go(func() error { return n.endRefused(gctx, store, door) })
 	g.Go(func() error { return n.reportLoad(gctx) })
 	g.Go(func() error { return n.serveWeb(gctx, door) })
 	g.Go(func() error {
+		select {
+		case <-store.Ready(): // until then nobody is believed
+		case <-gctx.Done():
+		}
 		if err := n.announce(gctx); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func (n *Node) openIn(ctx context.Context, r *roomServer, q whip.Request) (*rtc.
 		return nil, "", err
 	case state.Phase != room.Live:
 		return nil, "", room.ErrNotLive
-	case state.Banned(q.Claims.User):
+	case state.Banned(q.Claims.User), n.control.Barred(state.Host, q.Claims.User):
 		return nil, "", room.ErrBanned
 	}
 	if q.Kind == whip.Publish {
@@ -71,6 +71,7 @@ func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*
 		return nil, "", err
 	}
 	n.sessions.listeners.Add(1)
+	n.holders.add(s, q.Claims)
 	n.bg.start(func(ctx context.Context) {
 		select {
 		case <-s.Connected():
@@ -79,6 +80,7 @@ func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*
 		}
 		<-s.Done()
 		n.sessions.listeners.Add(-1)
+		n.holders.remove(s)
 		r.leave(p)
 		n.rooms.release(r)
 		n.logger.Info("media session over", "kind", q.Kind, "room", r.id, "user", p.user, "session", s.ID())
@@ -118,9 +120,11 @@ func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (*rtc
 	m.epoch = state.MicEpoch(m.user)
 	r.speak(m, state)
 	n.sessions.speakers.Add(1)
+	n.holders.add(s, q.Claims)
 	n.bg.start(func(ctx context.Context) {
 		<-s.Done()
 		n.sessions.speakers.Add(-1)
+		n.holders.remove(s)
 		r.hush(m)
 		n.unpublish(ctx, r.id, m)
 		n.rooms.release(r)

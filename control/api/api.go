@@ -7,7 +7,8 @@
 // room's id is its secret.
 //
 // The event feed (stream.go) sends a snapshot and then each change as an RFC 7396 merge patch, with the log's sequence
-// number as its id. A reader is never waited for longer than two seconds.
+// number as its id. A reader is never waited for longer than two seconds. What never was in the log (counts, reactions)
+// comes between them without an id.
 //
 // New starts no goroutine. An API may be used concurrently.
 package api
@@ -21,14 +22,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"rotunda"
 	"rotunda/control"
-	"rotunda/control/room"
+	"rotunda/control/people"
 	"rotunda/control/token"
 	"rotunda/metrics"
 )
@@ -38,13 +38,17 @@ type Mesh interface {
 	Members() []rotunda.Member
 }
 
-// Config is what an API needs. Control, Mesh, Keyring and Self are required.
+// Config is what an API needs. Control, People, Mesh, Keyring and Self are required.
 type Config struct {
 	Control *control.Control
+	People  *people.Store
 	Mesh    Mesh
 	Keyring *token.Keyring // whose tokens are believed
 	Signer  *token.Signer  // mints guests' tokens; nil: no guests
 	Self    rotunda.Member // this node; its newest coordinate is taken from Mesh
+
+	Pictures *people.Gallery // nil: nobody has a picture
+	Presence Presence        // nil: listeners are not counted, and reactions go nowhere
 
 	GuestLife time.Duration // how long a guest's token is good; 0: 12 h
 	Limits    Limits
@@ -67,14 +71,15 @@ type API struct {
 	seats   *seats
 	huma    huma.API
 	mux     *http.ServeMux
-	openapi []byte // the document, encoded
+	bodies  map[string]int // pattern of a call → its longest body, where that is not bodyMax; never changed after New
+	openapi []byte         // the document, encoded
 }
 
 // New checks the configuration, reporting every problem at once, and makes an API.
 func New(cfg Config) (*API, error) {
 	var errs []error
-	if cfg.Control == nil || cfg.Mesh == nil || cfg.Keyring == nil {
-		errs = append(errs, errors.New("config: Control, Mesh and Keyring are required"))
+	if cfg.Control == nil || cfg.People == nil || cfg.Mesh == nil || cfg.Keyring == nil {
+		errs = append(errs, errors.New("config: Control, People, Mesh and Keyring are required"))
 	}
 	if err := cfg.Self.ID.Valid(); err != nil {
 		errs = append(errs, fmt.Errorf("config: Self: %w", err))
@@ -112,7 +117,7 @@ func New(cfg Config) (*API, error) {
 		seats: &seats{
 			perAddress: cfg.Limits.Streams, total: cfg.Limits.StreamsTotal, byName: map[string]int{}, open: map[*seat]struct{}{},
 		},
-		mux: http.NewServeMux(),
+		mux: http.NewServeMux(), bodies: map[string]int{},
 	}
 	return a, a.routes()
 }
@@ -121,27 +126,9 @@ func New(cfg Config) (*API, error) {
 // node. Hand it to http.Server.RegisterOnShutdown.
 func (a *API) CloseStreams() { a.seats.close() }
 
-// Authenticate returns what the request's bearer token says (RFC 6750 §2.1). Errors wrap ErrNoToken, token.ErrInvalid or
-// token.ErrExpired.
-func (a *API) Authenticate(r *http.Request) (token.Claims, error) {
-	values := r.Header.Values("Authorization")
-	if len(values) == 0 {
-		return token.Claims{}, ErrNoToken
-	}
-	scheme, raw, ok := strings.Cut(values[0], " ")
-	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
-		return token.Claims{}, ErrNoToken
-	}
-	return a.cfg.Keyring.Check(a.cfg.Now(), raw)
-}
-
-// Actor is the person of a token, as one who acts in room. The error wraps token.ErrWrongRoom.
-func Actor(c token.Claims, id rotunda.RoomID) (room.Actor, error) {
-	if err := c.For(id); err != nil {
-		return room.Actor{}, err
-	}
-	return room.Actor{User: c.User, Name: c.Name, Role: c.Role, Grant: c.Room != "" && c.Role.OnStage()}, nil
-}
+// EndRefused ends the event streams of everybody whose token is believed no more. Call it when people.Store.Changed says
+// that there may be somebody.
+func (a *API) EndRefused() { a.seats.endRefused(a.cfg.People.Refused) }
 
 type claimsKey struct{}
 

@@ -18,6 +18,8 @@ import (
 type (
 	guestBody struct {
 		Name string `json:"name" minLength:"1" maxLength:"256" example:"Ada" doc:"What others see: 1 to 64 characters, none of them invisible."`
+		// A picture of a phone's camera does not fit; pages make it smaller first, or upload it with the token.
+		Avatar []byte `json:"avatar,omitempty" maxLength:"60000" doc:"A small picture, base64, of at most 44 KiB; as PUT /v1/profile/avatar takes it."`
 	}
 	guestCall struct {
 		Body guestBody
@@ -55,7 +57,7 @@ func (a *API) registerMesh() {
 	register(a, operation{
 		id: "createGuest", method: http.MethodPost, path: "/v1/guests", tag: "People", summary: "Become a guest",
 		about: "A new identity and its token, where the operator allows guests.", status: http.StatusCreated, once: true,
-		rate: a.limits.guests, errors: []int{http.StatusForbidden},
+		rate: a.limits.guests, errors: []int{http.StatusForbidden, http.StatusConflict, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
 	}, a.createGuest)
 	const tag = "Mesh"
 	register(a, operation{
@@ -74,7 +76,10 @@ func (a *API) registerMesh() {
 	}, a.getOpenAPI)
 }
 
-func (a *API) createGuest(_ context.Context, in *guestCall) (*guestAnswer, error) {
+// guestPrefix starts the user id of every guest, and of nobody else whom this mesh signs in.
+const guestPrefix = "g_"
+
+func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, error) {
 	if a.cfg.Signer == nil {
 		return nil, errGuests
 	}
@@ -85,7 +90,7 @@ func (a *API) createGuest(_ context.Context, in *guestCall) (*guestAnswer, error
 	letters := base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 	now := a.cfg.Now()
 	c := token.Claims{
-		User: rotunda.UserID("g_" + letters.EncodeToString(random[:16])), Name: strings.TrimSpace(in.Body.Name),
+		User: rotunda.UserID(guestPrefix + letters.EncodeToString(random[:16])), Name: strings.TrimSpace(in.Body.Name),
 		Issued: now, Expires: now.Add(a.cfg.GuestLife).UTC().Truncate(time.Second), ID: letters.EncodeToString(random[16:]),
 	}
 	if err := token.ValidName(c.Name); err != nil || c.Name == "" {
@@ -97,6 +102,14 @@ func (a *API) createGuest(_ context.Context, in *guestCall) (*guestAnswer, error
 	raw, err := a.cfg.Signer.Mint(c)
 	if err != nil {
 		return nil, err
+	}
+	if len(in.Body.Avatar) > 0 {
+		if err := allow(a.limits.pictures, now, "guest "+addressOf(ctx)); err != nil {
+			return nil, err
+		}
+		if err := a.showPicture(ctx, c, in.Body.Avatar); err != nil {
+			return nil, err
+		}
 	}
 	return &guestAnswer{Body: guestAnswerBody{User: c.User, Name: c.Name, Token: raw, Expires: c.Expires}}, nil
 }

@@ -37,30 +37,42 @@ type (
 		Body roleBody
 	}
 	removeBody struct {
-		Ban    bool   `json:"ban,omitempty" example:"true" doc:"Whether the person is refused everything in this room from now on."`
-		Reason string `json:"reason,omitempty" maxLength:"1120" example:"Shouting." doc:"At most 280 characters; it stands in the room's record."`
+		Ban        bool   `json:"ban,omitempty" example:"true" doc:"Whether the person is refused everything in this room from now on."`
+		Everywhere bool   `json:"everywhere,omitempty" example:"false" doc:"Whether the ban is for all rooms of this host; the host only."`
+		Reason     string `json:"reason,omitempty" maxLength:"1120" example:"Shouting." doc:"At most 280 characters; it stands in the room's record."`
 	}
 	removeCall struct {
 		Room string         `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 		User rotunda.UserID `path:"user" maxLength:"64" pattern:"^[A-Za-z0-9_.:-]+$" example:"g_7h2k9m4p" doc:"The person's user id."`
 		Body *removeBody
 	}
+	warnBody struct {
+		Reason string `json:"reason" minLength:"1" maxLength:"1120" example:"Let others finish." doc:"1 to 280 characters."`
+		Public bool   `json:"public,omitempty" example:"false" doc:"Whether everybody in the room is told."`
+	}
+	warnCall struct {
+		Room string         `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
+		User rotunda.UserID `path:"user" maxLength:"64" pattern:"^[A-Za-z0-9_.:-]+$" example:"g_7h2k9m4p" doc:"The person's user id."`
+		Body warnBody
+	}
 	rosterCall struct {
 		Room   string       `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 		Role   rotunda.Role `query:"role" enum:"host,cohost,speaker,listener" example:"speaker" doc:"Only people of this role."`
-		Query  string       `query:"q" maxLength:"256" example:"ada" doc:"Only people whose name holds this, in any case."`
+		Query  string       `query:"q" maxLength:"256" example:"ada" doc:"Only people whose name or bio holds this, in any case."`
 		Limit  int          `query:"limit" minimum:"1" maximum:"100" default:"50" example:"50" doc:"How many at most."`
 		Cursor string       `query:"cursor" maxLength:"128" doc:"nextCursor of the page before."`
 	}
 	rosterEntry struct {
-		User  rotunda.UserID `json:"user" example:"g_7h2k9m4p" doc:"The person's user id."`
-		Name  string         `json:"name" example:"Ada" doc:"What others see."`
-		Role  rotunda.Role   `json:"role" enum:"host,cohost,speaker" example:"speaker" doc:"What the person is in the room."`
-		Muted bool           `json:"muted" example:"true" doc:"Whether the microphone is shut."`
-		SSRC  rotunda.SSRC   `json:"ssrc" example:"2771984017" doc:"Under which CSRC the person is heard (RFC 3550)."`
-		Live  bool           `json:"live" example:"true" doc:"Whether a microphone is connected."`
-		Node  rotunda.NodeID `json:"node" example:"us-east-1" doc:"Where the microphone is or was connected; empty: nowhere yet."`
-		Since time.Time      `json:"since" example:"2026-11-23T12:00:00Z" doc:"On stage since."`
+		User   rotunda.UserID `json:"user" example:"g_7h2k9m4p" doc:"The person's user id."`
+		Name   string         `json:"name" example:"Ada" doc:"What others see."`
+		Role   rotunda.Role   `json:"role" enum:"host,cohost,speaker" example:"speaker" doc:"What the person is in the room."`
+		Muted  bool           `json:"muted" example:"true" doc:"Whether the microphone is shut."`
+		SSRC   rotunda.SSRC   `json:"ssrc" example:"2771984017" doc:"Under which CSRC the person is heard (RFC 3550)."`
+		Live   bool           `json:"live" example:"true" doc:"Whether a microphone is connected."`
+		Node   rotunda.NodeID `json:"node" example:"us-east-1" doc:"Where the microphone is or was connected; empty: nowhere yet."`
+		Since  time.Time      `json:"since" example:"2026-11-23T12:00:00Z" doc:"On stage since."`
+		Bio    string         `json:"bio,omitempty" example:"Walks along shores." doc:"A line about themselves."`
+		Avatar string         `json:"avatar,omitempty" format:"uri-reference" example:"/v1/avatars/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" doc:"Their picture, on any node; not there: none."`
 	}
 	rosterBody struct {
 		Participants []rosterEntry `json:"participants" nullable:"false" doc:"The people of this page, by user id."`
@@ -87,7 +99,7 @@ func (a *API) registerPeople() {
 	})
 	command(a, operation{
 		id: "mute", method: http.MethodPost, path: one + "/mute", tag: tag, summary: "Mute somebody",
-		about: "Oneself, or as host or co-host somebody of a lower role.",
+		about: "Oneself, or as host or co-host somebody of a lower role.", operator: true,
 	}, func(in *personCall) (string, room.Command) { return in.Room, room.Mute{User: in.User} })
 	command(a, operation{
 		id: "unmute", method: http.MethodDelete, path: one + "/mute", tag: tag, summary: "Unmute oneself",
@@ -95,14 +107,25 @@ func (a *API) registerPeople() {
 	}, func(in *personCall) (string, room.Command) { return in.Room, room.Unmute{User: in.User} })
 	command(a, operation{
 		id: "remove", method: http.MethodDelete, path: one, tag: tag, summary: "Remove or ban somebody",
-		about: "Ends their sessions and takes their role and request away. Host and co-hosts, of a lower role.",
+		about: "Ends their sessions and takes their role and request away. Host and co-hosts, of a lower role; the operator, of any.", operator: true,
 	}, func(in *removeCall) (string, room.Command) {
 		c := room.Remove{User: in.User}
 		if in.Body != nil {
-			c.Ban, c.Reason = in.Body.Ban, in.Body.Reason
+			c.Ban, c.Everywhere, c.Reason = in.Body.Ban, in.Body.Everywhere, in.Body.Reason
 		}
 		return in.Room, c
 	})
+	command(a, operation{
+		id: "warn", method: http.MethodPost, path: one + "/warn", tag: tag, summary: "Warn somebody",
+		about: "So that they, the host and co-hosts know, or everybody. With the policy's last warning its sanction follows. Host and co-hosts, " +
+			"of a lower role.", operator: true,
+	}, func(in *warnCall) (string, room.Command) {
+		return in.Room, room.Warn{User: in.User, Reason: in.Body.Reason, Public: in.Body.Public}
+	})
+	command(a, operation{
+		id: "unban", method: http.MethodDelete, path: "/v1/rooms/{room}/bans/{user}", tag: tag, summary: "Let somebody in again",
+		about: "Host and co-hosts.", operator: true,
+	}, func(in *personCall) (string, room.Command) { return in.Room, room.Unban{User: in.User} })
 }
 
 func (a *API) registerRequests() {
@@ -139,11 +162,13 @@ func (a *API) listParticipants(ctx context.Context, in *rosterCall) (*rosterAnsw
 	}
 	people := []rosterEntry{}
 	for _, p := range s.Stage() {
-		if in.Role != "" && p.Role != in.Role || !strings.Contains(strings.ToLower(p.Name), strings.ToLower(in.Query)) {
+		said, _ := a.cfg.People.Profile(p.User)
+		if in.Role != "" && p.Role != in.Role || !strings.Contains(strings.ToLower(p.Name+"\n"+said.Bio), strings.ToLower(in.Query)) {
 			continue
 		}
 		people = append(people, rosterEntry{
 			User: p.User, Name: p.Name, Role: p.Role, Muted: p.Muted, SSRC: p.SSRC, Live: p.Live, Node: p.Node, Since: p.Since,
+			Bio: said.Bio, Avatar: personOf(p.User, said).Avatar,
 		})
 	}
 	some, next, err := page(people, func(p rosterEntry) place { return place{0, string(p.User)} }, in.Cursor, in.Limit)

@@ -12,6 +12,7 @@ import (
 
 	"rotunda"
 	"rotunda/control/room"
+	"rotunda/control/token"
 )
 
 // Inputs of the calls about rooms. A room's id is not checked by the schema: a malformed one is as unknown as any other.
@@ -20,31 +21,43 @@ type (
 		Room string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 	}
 	policyBody struct {
-		SpeakersMax *int         `json:"speakersMax,omitempty" minimum:"1" maximum:"100" example:"20" doc:"How many people may be on stage, the host included."`
-		Requests    *room.Asking `json:"requests,omitempty" enum:"everyone,closed" example:"everyone" doc:"Who may ask to speak."`
+		SpeakersMax *int           `json:"speakersMax,omitempty" minimum:"1" maximum:"100" example:"20" doc:"How many people may be on stage, the host included."`
+		CohostsMax  *int           `json:"cohostsMax,omitempty" minimum:"0" maximum:"100" example:"4" doc:"How many co-hosts there may be."`
+		Requests    *room.Asking   `json:"requests,omitempty" enum:"everyone,list,invited,closed" example:"everyone" doc:"Who may ask to speak."`
+		FloorLock   *bool          `json:"floorLock,omitempty" example:"false" doc:"Whether only one microphone may be open at a time."`
+		MuteOnEntry *bool          `json:"muteOnEntry,omitempty" example:"false" doc:"Whether every newly connected microphone is muted."`
+		Reactions   *room.Reacting `json:"reactions,omitempty" enum:"everyone,stage,nobody" example:"everyone" doc:"Who may react."`
+		WarningsMax *int           `json:"warningsMax,omitempty" minimum:"0" maximum:"100" example:"3" doc:"With this warning the sanction follows; 0: never."`
+		Sanction    *room.Sanction `json:"sanction,omitempty" enum:"mute,remove,ban" example:"remove" doc:"What follows too many warnings."`
+		Turn        *room.Seconds  `json:"turnSeconds,omitempty" example:"120" doc:"How long a turn lasts in rotation, in seconds."`
+		HostHold    *room.Seconds  `json:"hostHoldSeconds,omitempty" example:"30" doc:"How long the host may be away before the role passes on, in seconds."`
+		HoldMax     *room.Seconds  `json:"holdMaxSeconds,omitempty" example:"300" doc:"How long the room waits with nobody on stage who could be host, in seconds."`
+		ReturnMax   *room.Seconds  `json:"returnMaxSeconds,omitempty" example:"600" doc:"Until when a host who was away gets the room back on coming back, in seconds."`
 	}
 	createBody struct {
-		Title       string      `json:"title" minLength:"1" maxLength:"480" example:"What the tide leaves behind" doc:"1 to 120 characters."`
-		Description string      `json:"description,omitempty" maxLength:"8000" example:"A walk along the shore, and who lives there." doc:"At most 2,000 characters, in lines."`
-		Rules       string      `json:"rules,omitempty" maxLength:"16000" example:"One at a time." doc:"At most 4,000 characters, in lines."`
-		Mode        room.Mode   `json:"mode,omitempty" enum:"discussion,qa,lecture" example:"discussion" doc:"A preset of the policy; discussion where none is named."`
-		Tags        []string    `json:"tags,omitempty" nullable:"false" maxItems:"8" example:"[\"sea\"]" doc:"Up to 8, of 1 to 32 characters each."`
-		Language    string      `json:"language,omitempty" maxLength:"35" example:"en" doc:"A language tag (RFC 5646)."`
-		StartsAt    *time.Time  `json:"startsAt,omitempty" example:"2026-12-24T18:00:00Z" doc:"When it is planned to start; a room without it is live at once."`
-		Policy      *policyBody `json:"policy,omitempty" doc:"What differs from the mode's usual policy."`
+		Title       string           `json:"title" minLength:"1" maxLength:"480" example:"What the tide leaves behind" doc:"1 to 120 characters."`
+		Description string           `json:"description,omitempty" maxLength:"8000" example:"A walk along the shore, and who lives there." doc:"At most 2,000 characters, in lines."`
+		Rules       string           `json:"rules,omitempty" maxLength:"16000" example:"One at a time." doc:"At most 4,000 characters, in lines."`
+		Mode        room.Mode        `json:"mode,omitempty" enum:"discussion,qa,lecture,rotation" example:"discussion" doc:"A preset of the policy; discussion where none is named."`
+		Tags        []string         `json:"tags,omitempty" nullable:"false" maxItems:"8" example:"[\"sea\"]" doc:"Up to 8, of 1 to 32 characters each."`
+		Language    string           `json:"language,omitempty" maxLength:"35" example:"en" doc:"A language tag (RFC 5646)."`
+		StartsAt    *time.Time       `json:"startsAt,omitempty" example:"2026-12-24T18:00:00Z" doc:"When it is planned to start; a room without it is live at once."`
+		Askers      []rotunda.UserID `json:"askers,omitempty" nullable:"false" maxItems:"500" example:"[\"g_7h2k9m4p\"]" doc:"Who may ask to speak where policy.requests is list."`
+		Policy      *policyBody      `json:"policy,omitempty" doc:"What differs from the mode's usual policy."`
 	}
 	createCall struct {
 		Body createBody
 	}
 	editBody struct {
-		Title       *string     `json:"title,omitempty" minLength:"1" maxLength:"480" example:"What the tide brings back" doc:"1 to 120 characters."`
-		Description *string     `json:"description,omitempty" maxLength:"8000" example:"A walk along the shore." doc:"At most 2,000 characters, in lines."`
-		Rules       *string     `json:"rules,omitempty" maxLength:"16000" example:"One at a time." doc:"At most 4,000 characters, in lines."`
-		Mode        *room.Mode  `json:"mode,omitempty" enum:"discussion,qa,lecture" example:"qa" doc:"Brings its usual policy with it."`
-		Tags        *[]string   `json:"tags,omitempty" nullable:"false" maxItems:"8" example:"[\"sea\"]" doc:"Replaces all tags."`
-		Language    *string     `json:"language,omitempty" maxLength:"35" example:"en" doc:"A language tag (RFC 5646)."`
-		StartsAt    *time.Time  `json:"startsAt,omitempty" example:"2026-12-24T19:00:00Z" doc:"Only while the room is scheduled."`
-		Policy      *policyBody `json:"policy,omitempty" doc:"What is to change in the policy."`
+		Title       *string           `json:"title,omitempty" minLength:"1" maxLength:"480" example:"What the tide brings back" doc:"1 to 120 characters."`
+		Description *string           `json:"description,omitempty" maxLength:"8000" example:"A walk along the shore." doc:"At most 2,000 characters, in lines."`
+		Rules       *string           `json:"rules,omitempty" maxLength:"16000" example:"One at a time." doc:"At most 4,000 characters, in lines."`
+		Mode        *room.Mode        `json:"mode,omitempty" enum:"discussion,qa,lecture,rotation" example:"qa" doc:"Brings its usual policy with it."`
+		Tags        *[]string         `json:"tags,omitempty" nullable:"false" maxItems:"8" example:"[\"sea\"]" doc:"Replaces all tags."`
+		Language    *string           `json:"language,omitempty" maxLength:"35" example:"en" doc:"A language tag (RFC 5646)."`
+		StartsAt    *time.Time        `json:"startsAt,omitempty" example:"2026-12-24T19:00:00Z" doc:"Only while the room is scheduled."`
+		Askers      *[]rotunda.UserID `json:"askers,omitempty" nullable:"false" maxItems:"500" example:"[\"g_7h2k9m4p\"]" doc:"Replaces the list of who may ask."`
+		Policy      *policyBody       `json:"policy,omitempty" doc:"What is to change in the policy."`
 	}
 	editCall struct {
 		Room string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
@@ -64,7 +77,8 @@ type (
 	getAnswer struct {
 		Status int
 		ETag   string `header:"ETag" example:"\"17\"" doc:"The room's sequence number."`
-		Body   room.View
+		Vary   string `header:"Vary" example:"Authorization" doc:"Some of it is for some readers only."`
+		Body   roomBody
 	}
 	listCall struct {
 		State  room.Phase `query:"state" enum:"scheduled,live,ended" example:"live" doc:"Only rooms in this state."`
@@ -83,7 +97,7 @@ type (
 	createAnswer struct {
 		Location string `header:"Location" example:"/v1/rooms/k3v9q7m2x4ab" doc:"The new room."`
 		ETag     string `header:"ETag" example:"\"1\"" doc:"The room's sequence number."`
-		Body     room.View
+		Body     roomBody
 	}
 	eventsCall struct {
 		Room        string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
@@ -95,7 +109,11 @@ func (p *policyBody) edit() room.PolicyEdit {
 	if p == nil {
 		return room.PolicyEdit{}
 	}
-	return room.PolicyEdit{SpeakersMax: p.SpeakersMax, Requests: p.Requests}
+	return room.PolicyEdit{
+		SpeakersMax: p.SpeakersMax, CohostsMax: p.CohostsMax, Requests: p.Requests, FloorLock: p.FloorLock, MuteOnEntry: p.MuteOnEntry,
+		Reactions: p.Reactions, WarningsMax: p.WarningsMax, Sanction: p.Sanction, Turn: p.Turn, HostHold: p.HostHold, HoldMax: p.HoldMax,
+		ReturnMax: p.ReturnMax,
+	}
 }
 
 func (b *reasonBody) text() string {
@@ -119,7 +137,8 @@ func (a *API) registerRooms() {
 	}, a.createRoom)
 	register(a, operation{
 		id: "getRoom", method: http.MethodGet, path: one, tag: tag, summary: "Get a room",
-		about:  "Everything a newcomer needs in one answer.",
+		about:  "Everything a newcomer needs in one answer. With a token, also what is for that person only: warnings, proposed links.",
+		known:  true,
 		errors: []int{http.StatusNotModified, http.StatusServiceUnavailable},
 	}, a.getRoom)
 	command(a, operation{
@@ -129,26 +148,44 @@ func (a *API) registerRooms() {
 		b := in.Body
 		return in.Room, room.Edit{
 			Title: b.Title, Description: b.Description, Rules: b.Rules, Mode: b.Mode, Tags: b.Tags, Language: b.Language,
-			StartsAt: b.StartsAt, Policy: b.Policy.edit(),
+			StartsAt: b.StartsAt, Askers: b.Askers, Policy: b.Policy.edit(),
 		}
 	})
 	command(a, operation{
-		id: "startRoom", method: http.MethodPost, path: one + "/start", tag: tag, summary: "Start a scheduled room", about: "The host.",
+		id: "startRoom", method: http.MethodPost, path: one + "/start", tag: tag, summary: "Start a scheduled room", about: "The host.", operator: true,
 	}, func(in *roomCall) (string, room.Command) { return in.Room, room.Start{} })
 	command(a, operation{
-		id: "endRoom", method: http.MethodPost, path: one + "/end", tag: tag, summary: "End a room", about: "For good. The host.",
+		id: "endRoom", method: http.MethodPost, path: one + "/end", tag: tag, summary: "End a room", about: "For good. The host, and the operator.", operator: true,
 	}, func(in *endCall) (string, room.Command) { return in.Room, room.End{Reason: in.Body.text()} })
 	command(a, operation{
 		id: "muteAll", method: http.MethodPost, path: one + "/mute-all", tag: tag, summary: "Mute everybody",
-		about: "Everybody of a lower role than the caller's. Host and co-hosts.",
+		about: "Everybody of a lower role than the caller's. Host and co-hosts.", operator: true,
 	}, func(in *roomCall) (string, room.Command) { return in.Room, room.MuteAll{} })
+	command(a, operation{
+		id: "lock", method: http.MethodPut, path: one + "/lock", tag: tag, summary: "Lock a room",
+		about: "Nobody new is let in to listen; who is in stays, and may come back. Host and co-hosts.", operator: true,
+	}, func(in *roomCall) (string, room.Command) { return in.Room, room.Lock{} })
+	command(a, operation{
+		id: "unlock", method: http.MethodDelete, path: one + "/lock", tag: tag, summary: "Unlock a room", about: "Host and co-hosts.",
+	}, func(in *roomCall) (string, room.Command) { return in.Room, room.Unlock{} })
+	command(a, operation{
+		id: "refreshRoom", method: http.MethodPost, path: one + "/refresh", tag: tag, summary: "Tell everybody anew what the room is about",
+		about: "Everybody gets the event, with how many have come since the last time. Host and co-hosts.",
+	}, func(in *roomCall) (string, room.Command) {
+		c := room.Refresh{}
+		if a.cfg.Presence != nil {
+			c.Joined = a.cfg.Presence.Joined(rotunda.RoomID(in.Room))
+		}
+		return in.Room, c
+	})
 	register(a, operation{
 		id: "followRoom", method: http.MethodGet, path: one + "/events", tag: tag, summary: "Follow a room's events",
 		about: "Server-Sent Events: first a snapshot (the room, as getRoom answers it), then each change as " +
 			"{seq, type, at, by, user, patch}, where patch is the JSON merge patch (RFC 7396) from the room before to the room after. " +
 			"The id of each is the room's sequence number; Last-Event-ID resumes after it without a gap, also on another node. " +
-			"Who does not read is cut after two seconds.",
-		errors: []int{http.StatusServiceUnavailable},
+			"An event that is not for the reader has the type withheld and nothing more; a token says who reads. Counts and reactions come as " +
+			"events presence, a few times a second at most and without an id. Who does not read is cut after two seconds.",
+		known: true, errors: []int{http.StatusServiceUnavailable},
 	}, a.followRoom)
 }
 
@@ -160,12 +197,12 @@ func (a *API) createRoom(ctx context.Context, in *createCall) (*createAnswer, er
 	}
 	id, s, err := a.cfg.Control.Create(ctx, actor, room.Create{
 		Title: b.Title, Description: b.Description, Rules: b.Rules, Mode: b.Mode, Tags: b.Tags, Language: b.Language,
-		StartsAt: b.StartsAt, Policy: b.Policy.edit(), Node: a.cfg.Self.ID,
+		StartsAt: b.StartsAt, Askers: b.Askers, Policy: b.Policy.edit(), Node: a.cfg.Self.ID,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &createAnswer{Location: "/v1/rooms/" + string(id), ETag: etag(s.Seq), Body: s.View()}, nil
+	return &createAnswer{Location: "/v1/rooms/" + string(id), ETag: etag(s.Seq), Body: a.roomBody(s, readerOf(c, s))}, nil
 }
 
 func (a *API) getRoom(ctx context.Context, in *getCall) (*getAnswer, error) {
@@ -173,16 +210,19 @@ func (a *API) getRoom(ctx context.Context, in *getCall) (*getAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.IfNoneMatch == etag(s.Seq) {
-		return &getAnswer{Status: http.StatusNotModified, ETag: etag(s.Seq)}, nil
+	c, _ := ctx.Value(claimsKey{}).(token.Claims)
+	reader := readerOf(c, s)
+	if in.IfNoneMatch == etag(s.Seq) && !personal(s, reader) {
+		return &getAnswer{Status: http.StatusNotModified, ETag: etag(s.Seq), Vary: "Authorization"}, nil
 	}
-	return &getAnswer{Status: http.StatusOK, ETag: etag(s.Seq), Body: s.View()}, nil
+	return &getAnswer{Status: http.StatusOK, ETag: etag(s.Seq), Vary: "Authorization", Body: a.roomBody(s, reader)}, nil
 }
 
-func (a *API) followRoom(_ context.Context, in *eventsCall) (*huma.StreamResponse, error) {
+func (a *API) followRoom(ctx context.Context, in *eventsCall) (*huma.StreamResponse, error) {
+	claims, _ := ctx.Value(claimsKey{}).(token.Claims)
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
-		if err := a.stream(w, r, rotunda.RoomID(in.Room)); err != nil {
+		if err := a.stream(w, r, rotunda.RoomID(in.Room), claims); err != nil {
 			a.refuse(w, r, err)
 		}
 	}}, nil

@@ -21,6 +21,12 @@ func document(registry huma.Registry) *huma.OpenAPI {
 			{Name: "Rooms", Description: "Rooms, from planned to over."},
 			{Name: "Requests to speak", Description: "From listening to the stage."},
 			{Name: "People", Description: "Who is who, and moderation."},
+			{Name: "Invitations", Description: "From the host to the stage."},
+			{Name: "Pins", Description: "Links that the room shows."},
+			{Name: "Rotation", Description: "Timed turns."},
+			{Name: "Profiles", Description: "What people say of themselves."},
+			{Name: "Reports", Description: "From people to the operator."},
+			{Name: "Operator", Description: "For whoever runs the mesh: tokens with the scope \"operator\"."},
 			{Name: "Mesh", Description: "Which node to use."},
 		},
 		Components: &huma.Components{
@@ -83,7 +89,10 @@ var (
 
 // inputs are the schemas of what is sent to us. What we send may grow, and a client that refuses unknown members would then
 // break; so only these are closed.
-var inputs = []string{"CreateBody", "EditBody", "GuestBody", "PolicyBody", "ReasonBody", "RemoveBody", "RequestBody", "RoleBody"}
+var inputs = []string{
+	"AckBody", "CreateBody", "EditBody", "ExtendBody", "GuestBody", "InviteBody", "PinBody", "PlaceBody", "PolicyBody", "ProfileBody",
+	"ReactionBody", "ReasonBody", "RemoveBody", "ReportBody", "RequestBody", "RevokeBody", "RoleBody", "RotationBody", "WarnBody",
+}
 
 // describe writes the descriptions into the schemas.
 func describe(schemas map[string]*huma.Schema) {

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -57,15 +58,32 @@ func (fs *feeds) leave(id rotunda.RoomID, f *feed) {
 	}
 }
 
-// message is c as it goes over the wire. behind says that other readers are more than sharedMax further.
-func (f *feed) message(c control.Change) (b []byte, behind bool, err error) {
+// personal reports whether u sees anything of the room that others do not: then the shared messages are not for them.
+func personal(s *room.State, u rotunda.UserID) bool {
+	if s == nil || u == "" {
+		return false
+	}
+	if s.Role(u).Rank() >= rotunda.Cohost.Rank() || s.Warned(u).Count > 0 {
+		return true
+	}
+	_, waiting := s.Pins()
+	return slices.ContainsFunc(waiting, func(p room.Pin) bool { return p.User == u })
+}
+
+// message is c as it goes over the wire to reader (empty: somebody of whom nothing is known). behind says that other
+// readers are more than sharedMax further.
+func (f *feed) message(c control.Change, reader rotunda.UserID) (b []byte, behind bool, err error) {
+	if personal(c.State, reader) || personal(c.Before, reader) {
+		b, err = encodeFor(c, reader)
+		return b, false, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	seq := c.State.Seq
 	f.newest = max(f.newest, seq)
 	if c.Event.Type == "" {
 		if f.snapshot == nil || f.seq != seq {
-			if f.snapshot, err = encodeSnapshot(c.State); err != nil {
+			if f.snapshot, err = encodeSnapshot(c.State, ""); err != nil {
 				return nil, false, err
 			}
 			f.seq = seq
@@ -94,11 +112,16 @@ func (f *feed) message(c control.Change) (b []byte, behind bool, err error) {
 
 // changeBody is the data of a change in the stream.
 type changeBody struct {
-	Seq   uint64         `json:"seq"`
-	Type  room.EventType `json:"type"`
-	At    time.Time      `json:"at"`
-	By    rotunda.UserID `json:"by,omitempty"`
-	User  rotunda.UserID `json:"user,omitempty"`
+	Seq  uint64         `json:"seq"`
+	Type room.EventType `json:"type"`
+	At   time.Time      `json:"at"`
+	By   rotunda.UserID `json:"by,omitempty"`
+	User rotunda.UserID `json:"user,omitempty"`
+
+	Reason string `json:"reason,omitempty"`
+	Count  int    `json:"count,omitempty"`  // of warnings
+	Joined int    `json:"joined,omitempty"` // since the refresh before
+
 	Patch map[string]any `json:"patch"` // RFC 7396, from the view before to the view after
 }
 
@@ -116,16 +139,37 @@ func (f *feed) encode(c control.Change) ([]byte, error) {
 		return nil, err
 	}
 	f.state, f.tree = c.State, after
-	e := c.Event
-	b, err := json.Marshal(changeBody{Seq: e.Seq, Type: e.Type, At: e.At, By: e.By, User: e.User, Patch: mergeDiff(before, after)})
+	return encodeChange(c.Event.For(c.State, ""), mergeDiff(before, after))
+}
+
+// encodeFor makes a message that is for one reader only.
+func encodeFor(c control.Change, reader rotunda.UserID) ([]byte, error) {
+	if c.Event.Type == "" {
+		return encodeSnapshot(c.State, reader)
+	}
+	before, err := tree(c.Before.ViewFor(reader))
+	if err != nil {
+		return nil, err
+	}
+	after, err := tree(c.State.ViewFor(reader))
+	if err != nil {
+		return nil, err
+	}
+	return encodeChange(c.Event.For(c.State, reader), mergeDiff(before, after))
+}
+
+func encodeChange(e room.Event, patch map[string]any) ([]byte, error) {
+	b, err := json.Marshal(changeBody{
+		Seq: e.Seq, Type: e.Type, At: e.At, By: e.By, User: e.User, Reason: e.Reason, Count: e.Count, Joined: e.Joined, Patch: patch,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("encode a change: %v", err)
 	}
 	return encodeEvent(string(e.Type), e.Seq, b), nil
 }
 
-func encodeSnapshot(s *room.State) ([]byte, error) {
-	b, err := json.Marshal(s.View())
+func encodeSnapshot(s *room.State, reader rotunda.UserID) ([]byte, error) {
+	b, err := json.Marshal(s.ViewFor(reader))
 	if err != nil {
 		return nil, fmt.Errorf("encode a snapshot: %v", err)
 	}

@@ -28,24 +28,24 @@ func TestChangesAreEncodedOnce(t *testing.T) {
 	if other := fs.use("r"); other != f {
 		t.Fatal("two feeds of one room")
 	}
-	one, _, err := f.message(made)
+	one, _, err := f.message(made, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, _, _ := f.message(made)
+	two, _, _ := f.message(made, "")
 	if &one[0] != &two[0] {
 		t.Error("encoded twice")
 	}
 	early := change(room.Event{Type: room.EventMuted, User: "ada"})
 	for range 2 * sharedMax {
-		if _, behind, err := f.message(change(room.Event{Type: room.EventUnmuted, User: "ada"})); behind || err != nil {
+		if _, behind, err := f.message(change(room.Event{Type: room.EventUnmuted, User: "ada"}), ""); behind || err != nil {
 			t.Fatalf("the foremost reader: %v %v", behind, err)
 		}
 	}
 	if len(f.messages) > sharedMax {
 		t.Errorf("%d messages kept, want at most %d", len(f.messages), sharedMax)
 	}
-	if _, behind, _ := f.message(early); !behind {
+	if _, behind, _ := f.message(early, ""); !behind {
 		t.Error("a reader 512 changes behind is not cut")
 	}
 	fs.leave("r", f)
@@ -71,7 +71,7 @@ func TestChangesOutOfOrder(t *testing.T) {
 	}
 	f := (&feeds{byRoom: map[rotunda.RoomID]*feed{}}).use("r")
 	for _, i := range []int{3, 1, 2, 0} {
-		b, _, err := f.message(changes[i])
+		b, _, err := f.message(changes[i], "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func BenchmarkChange(b *testing.B) {
 		}
 		next := s.Clone()
 		next.Apply(e)
-		if _, _, err := f.message(control.Change{State: next, Event: e, Before: s}); err != nil {
+		if _, _, err := f.message(control.Change{State: next, Event: e, Before: s}, ""); err != nil {
 			b.Fatal(err)
 		}
 		s = next

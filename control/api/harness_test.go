@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"rotunda"
 	"rotunda/control"
 	"rotunda/control/eventlog"
+	"rotunda/control/people"
 	"rotunda/control/token"
 )
 
@@ -50,27 +52,31 @@ func (l *faultyLog) Append(ctx context.Context, id rotunda.RoomID, b eventlog.Ba
 type node struct {
 	t       testing.TB
 	control *control.Control
+	people  *people.Store
 	api     *API
 	handler http.Handler
 }
 
 func newNode(t testing.TB, id rotunda.NodeID, log eventlog.Log, edit func(*Config)) *node {
 	t.Helper()
-	c := control.New(control.Config{Log: log, Node: id})
+	c := control.New(control.Config{Log: people.Rooms(log), Node: id})
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
+	store := people.New(people.Config{Log: log})
+	var running errgroup.Group
+	running.Go(func() error { return c.Run(ctx) })
+	running.Go(func() error { return store.Run(ctx) })
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("control of %s: %v", id, err)
+		if err := running.Wait(); err != nil {
+			t.Errorf("control and people of %s: %v", id, err)
 		}
 	})
+	<-store.Ready()
 	ring, err := token.NewKeyring(map[string]ed25519.PublicKey{"k1": signingKey.Public().(ed25519.PublicKey)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Control: c, Mesh: members{}, Keyring: ring, Signer: signer(t), Self: rotunda.Member{ID: id, Region: "us-east", State: rotunda.Alive}}
+	cfg := Config{Control: c, People: store, Mesh: members{}, Keyring: ring, Signer: signer(t), Self: rotunda.Member{ID: id, Region: "us-east", State: rotunda.Alive}}
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -78,7 +84,7 @@ func newNode(t testing.TB, id rotunda.NodeID, log eventlog.Log, edit func(*Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &node{t: t, control: c, api: a, handler: a.Handler()}
+	return &node{t: t, control: c, people: store, api: a, handler: a.Handler()}
 }
 
 func signer(t testing.TB) *token.Signer {

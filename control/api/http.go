@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"slices"
@@ -32,7 +33,8 @@ func (a *API) Handler() http.Handler {
 // admit does what comes before any call: is there such a path and method, does the address ask too often, is the body
 // small enough.
 func (a *API) admit(w http.ResponseWriter, r *http.Request) error {
-	if _, pattern := a.mux.Handler(r); pattern == "" {
+	_, pattern := a.mux.Handler(r)
+	if pattern == "" {
 		allowed := a.allowed(r)
 		if len(allowed) == 0 {
 			return errNoPath
@@ -49,14 +51,15 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request) error {
 	if err := allow(b, a.cfg.Now(), a.address(r)); err != nil {
 		return err
 	}
-	if r.ContentLength > bodyMax {
+	longest := int64(cmp.Or(a.bodies[pattern], bodyMax))
+	if r.ContentLength > longest {
 		return errTooLarge
 	}
 	if b == a.limits.commands {
 		// For calls without a body too: the server reads what was announced before it goes on to the next request.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // no connection, nothing to wait for
 	}
-	r.Body = &body{io.LimitReader(r.Body, bodyMax+1)} // one byte more than is allowed, so that whoever reads sees that there is more
+	r.Body = &body{io.LimitReader(r.Body, longest+1)} // one byte more than is allowed, so that whoever reads sees that there is more
 	return nil
 }
 

@@ -6,8 +6,11 @@ import (
 	"crypto/sha256"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+
+	"rotunda/control"
 )
 
 const (
@@ -23,8 +26,9 @@ const (
 )
 
 // answers keeps what requests with an Idempotency-Key were answered, so that a client that heard nothing can ask again
-// without making a second room. It is this node's memory: a repetition that reaches another node, or this one after a
-// restart, counts as new. Only answers that say "done" are kept; who was refused may try again.
+// without making a second room. It is this node's memory: at another node, or this one after a restart, a repeated command
+// is found in the room's log and answered with the room as it is by then; what changes no room is carried out again there.
+// Only answers that say "done" are kept; who was refused may try again.
 type answers struct {
 	mu    sync.Mutex // guards what follows
 	byKey map[answerKey]*answer
@@ -145,8 +149,14 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
+// once says for whom and up to which length of body a request is carried out once.
+type once struct {
+	who     string
+	bodyMax int
+}
+
 // once carries out r, unless it was carried out before under the same Idempotency-Key: then it gives the same answer.
-func (a *API) once(w http.ResponseWriter, r *http.Request, who string, do func(http.ResponseWriter, *http.Request)) error {
+func (a *API) once(w http.ResponseWriter, r *http.Request, o once, do func(http.ResponseWriter, *http.Request)) error {
 	key := r.Header.Get("Idempotency-Key")
 	if key == "" {
 		do(w, r)
@@ -161,10 +171,10 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, who string, do func(h
 	if err != nil {
 		return err
 	}
-	if len(body) > bodyMax {
+	if len(body) > o.bodyMax {
 		return errTooLarge
 	}
-	k := answerKey{who, r.Method, r.URL.Path, key}
+	k := answerKey{o.who, r.Method, r.URL.Path, key}
 	before, err := a.answers.begin(a.cfg.Now(), k, sha256.Sum256(body))
 	if err != nil {
 		return err
@@ -176,6 +186,9 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, who string, do func(h
 	rec := &recorder{ResponseWriter: w}
 	defer a.answers.end(k, rec) // also after a panic: then nothing is kept
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	// A repetition that reaches another node finds the command in the room's log.
+	sum := sha256.Sum256(body)
+	r = r.WithContext(control.WithKey(r.Context(), strings.Join([]string{o.who, r.Method, r.URL.Path, key, string(sum[:])}, "\n")))
 	do(rec, r)
 	return nil
 }

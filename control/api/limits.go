@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,10 @@ type Limits struct {
 	Commands     Rate // everything else, per address and before the token is looked at; default 100/s, burst 500
 	UserCommands Rate // everything else, per user; default 20/s, burst 100
 	Rooms        Rate // new rooms, per user; default 1/s, burst 50
+	Pictures     Rate // uploads, per user, or per address for guests to be; default 0.2/s, burst 5: each costs 0.1 s of a core
+	Reports      Rate // per user; default 0.05/s, burst 10
+	Reactions    Rate // per user; default 4/s, burst 12
+	SignIns      Rate // sign-ins begun, per address; default 1/s, burst 50
 	Streams      int  // open event streams per address; default 256
 	StreamsTotal int  // open event streams of the node; default 16384
 }
@@ -27,6 +32,7 @@ func (l Limits) withDefaults() Limits {
 		usual Rate
 	}{
 		{&l.Guests, Rate{5, 200}}, {&l.Reads, Rate{200, 1000}}, {&l.Commands, Rate{100, 500}}, {&l.UserCommands, Rate{20, 100}}, {&l.Rooms, Rate{1, 50}},
+		{&l.Pictures, Rate{0.2, 5}}, {&l.Reports, Rate{0.05, 10}}, {&l.Reactions, Rate{4, 12}}, {&l.SignIns, Rate{1, 50}},
 	} {
 		if *d.rate == (Rate{}) {
 			*d.rate = d.usual
@@ -44,7 +50,10 @@ func (l Limits) withDefaults() Limits {
 // validate reports every problem at once.
 func (l Limits) validate() error {
 	var errs []error
-	for name, r := range map[string]Rate{"Guests": l.Guests, "Reads": l.Reads, "Commands": l.Commands, "UserCommands": l.UserCommands, "Rooms": l.Rooms} {
+	for name, r := range map[string]Rate{
+		"Guests": l.Guests, "Reads": l.Reads, "Commands": l.Commands, "UserCommands": l.UserCommands, "Rooms": l.Rooms,
+		"Pictures": l.Pictures, "Reports": l.Reports, "Reactions": l.Reactions, "SignIns": l.SignIns,
+	} {
 		if !(r.PerSecond > 0) || r.Burst < 1 {
 			errs = append(errs, fmt.Errorf("limits: %s: both its figures must be above 0", name))
 		}
@@ -57,12 +66,15 @@ func (l Limits) validate() error {
 
 // limiters are the buckets that the limits ask for.
 type limiters struct {
-	guests, reads, commands, userCommands, rooms *buckets
+	guests, reads, commands, userCommands, rooms, pictures, reports, reactions, signIns *buckets
 }
 
 func newLimiters(l Limits) limiters {
 	b := func(r Rate) *buckets { return newBuckets(r, bucketsMax) }
-	return limiters{b(l.Guests), b(l.Reads), b(l.Commands), b(l.UserCommands), b(l.Rooms)}
+	return limiters{
+		guests: b(l.Guests), reads: b(l.Reads), commands: b(l.Commands), userCommands: b(l.UserCommands), rooms: b(l.Rooms),
+		pictures: b(l.Pictures), reports: b(l.Reports), reactions: b(l.Reactions), signIns: b(l.SignIns),
+	}
 }
 
 // allow takes one from a bucket; the error says when to try again.
@@ -76,6 +88,14 @@ func allow(b *buckets, now time.Time, name string) error {
 // address is whom the limits per address count a request for.
 func (a *API) address(r *http.Request) string {
 	return addressName(a.cfg.Address(r))
+}
+
+type addressKey struct{}
+
+// addressOf is the address of a request that passed the gate.
+func addressOf(ctx context.Context) string {
+	s, _ := ctx.Value(addressKey{}).(string)
+	return s
 }
 
 func addressName(ip netip.Addr) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rotunda/control"
+	"rotunda/control/people"
 	"rotunda/control/room"
 	"rotunda/control/token"
 )
@@ -71,12 +72,15 @@ func (p *problem) GetHeaders() http.Header {
 // Errors of this package that stand in the table.
 var (
 	// ErrNoToken: the request carries no bearer token.
-	ErrNoToken     = errors.New("no bearer token")
+	ErrNoToken = errors.New("no bearer token")
+	// ErrOverloaded: this node takes no more of the kind; another may.
+	ErrOverloaded  = errors.New("node full")
 	errGuests      = errors.New("guests are not allowed")
+	errPictures    = errors.New("this node keeps no pictures")
+	errOperator    = errors.New("an operator's token is needed")
 	errTooLarge    = errors.New("body too large")
 	errTooMany     = errors.New("too many requests")
 	errStreams     = errors.New("too many event streams")
-	errNode        = errors.New("node full")
 	errKeyRunning  = errors.New("request with this key is running")
 	errKeyMismatch = errors.New("key was used for another request")
 	errKey         = errors.New("malformed idempotency key")
@@ -101,28 +105,37 @@ var rules = []rule{
 	{err: ErrNoToken, status: 401, slug: "missing-token", title: "A bearer token is needed"},
 	{err: token.ErrExpired, status: 401, slug: "expired-token", title: "The token has expired"},
 	{err: token.ErrInvalid, status: 401, slug: "invalid-token", title: "The token is not valid here"},
+	{err: people.ErrRevoked, status: 401, slug: "revoked-token", title: "The token was taken back"},
+	{err: people.ErrBanned, status: 403, slug: "banned-everywhere", title: "You are banned from this mesh"},
+	{err: errOperator, status: 403, slug: "operator-only", title: "Only the mesh's operator may do that"},
+	{err: errPictures, status: 403, slug: "pictures-off", title: "This mesh keeps no pictures"},
 	{err: token.ErrWrongRoom, status: 403, slug: "wrong-room", title: "The token is for another room"},
 	{err: errGuests, status: 403, slug: "guests-off", title: "This mesh takes no guests"},
 	{err: room.ErrBanned, status: 403, slug: "banned", title: "You are banned from this room"},
 	{err: room.ErrForbidden, status: 403, slug: "forbidden", title: "You may not do that here", tell: true},
 	{err: control.ErrUnknownRoom, status: 404, slug: "unknown-room", title: "There is no such room"},
+	{err: people.ErrUnknown, status: 404, slug: "unknown", title: "There is no such thing", tell: true},
 	{err: errNoPath, status: 404, slug: "not-found", title: "There is nothing here"},
 	{err: errMethod, status: 405, slug: "method-not-allowed", title: "Not with this method"},
 	{err: errBody, status: 408, slug: "timeout", title: "The body did not arrive"},
 	{err: room.ErrFull, status: 409, slug: "full", title: "There is no place left", tell: true},
+	{err: people.ErrFull, status: 409, slug: "full", title: "There is no place left", tell: true},
 	{err: room.ErrEnded, status: 409, slug: "ended", title: "The room is over"},
 	{err: room.ErrNotLive, status: 409, slug: "not-live", title: "The room is not live"},
 	{err: room.ErrConflict, status: 409, slug: "conflict", title: "That does not fit the state of the room", tell: true},
 	{err: errKeyRunning, status: 409, slug: "idempotency-running", title: "The first request with this key is not done yet", retry: time.Second},
 	{err: errTooLarge, status: 413, slug: "body-too-large", title: "The body is too large"},
 	{err: room.ErrInvalid, status: 422, slug: "invalid", title: "The request is not valid", tell: true},
+	{err: people.ErrInvalid, status: 422, slug: "invalid", title: "The request is not valid", tell: true},
 	{err: errCursor, status: 422, slug: "invalid", title: "The request is not valid", tell: true},
 	{err: errKey, status: 422, slug: "invalid", title: "The request is not valid", tell: true},
 	{err: errKeyMismatch, status: 422, slug: "idempotency-mismatch", title: "This key was used for another request"},
 	{err: errTooMany, status: 429, slug: "rate-limited", title: "Too many requests"},
 	{err: errStreams, status: 429, slug: "too-many-streams", title: "Too many event streams from this address", retry: 10 * time.Second},
-	{err: errNode, status: 503, slug: "overloaded", title: "This node is full; try another", retry: 5 * time.Second},
+	{err: ErrOverloaded, status: 503, slug: "overloaded", title: "This node is full; try another", retry: 5 * time.Second},
 	{err: control.ErrUnavailable, status: 503, slug: "log-unavailable", title: "Decisions cannot be kept at the moment; nothing was changed", retry: 2 * time.Second},
+	{err: people.ErrUnavailable, status: 503, slug: "log-unavailable", title: "Decisions cannot be kept at the moment; nothing was changed", retry: 2 * time.Second},
+	{err: people.ErrUnknownOutcome, status: 504, slug: "outcome-unknown", title: "The decision may or may not have been kept; look before you try again", retry: 2 * time.Second},
 	{err: control.ErrUnknownOutcome, status: 504, slug: "outcome-unknown", title: "The decision may or may not have been kept; look before you try again", retry: 2 * time.Second},
 }
 

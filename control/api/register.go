@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,25 +22,36 @@ import (
 type operation struct {
 	id, method, path, tag, summary, about string
 
-	status int      // of success; 0: 200
-	user   bool     // needs a token; and Idempotency-Key counts
-	once   bool     // Idempotency-Key counts without a token, per address
-	rate   *buckets // besides the rates of all calls: per user, or per address where no token is needed
-	errors []int    // statuses of refusal besides those that follow from the rest
+	status   int      // of success; 0: 200
+	user     bool     // needs a token; and Idempotency-Key counts
+	known    bool     // may carry a token, and then is answered as that person
+	once     bool     // Idempotency-Key counts without a token, per address
+	only     bool     // needs an operator's token; and user
+	operator bool     // of a command: an operator may give it too, whatever they are in the room
+	bodyMax  int      // longest body; 0: bodyMax
+	rate     *buckets // besides the rates of all calls: per user, or per address where no token is needed
+	errors   []int    // statuses of refusal besides those that follow from the rest
 }
 
 // register adds a call: handle gets what was decoded and answers, or says what is wrong.
 func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
 	h := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
-		DefaultStatus: op.status, MaxBodyBytes: bodyMax + 1, BodyReadTimeout: bodyTime, RejectUnknownQueryParameters: true,
+		DefaultStatus: op.status, MaxBodyBytes: int64(cmp.Or(op.bodyMax, bodyMax)) + 1, BodyReadTimeout: bodyTime, RejectUnknownQueryParameters: true,
 		Responses: a.refusals(op, reflect.TypeFor[I]()),
+	}
+	if op.bodyMax > 0 {
+		a.bodies[op.method+" "+op.path] = op.bodyMax
 	}
 	if op.user {
 		h.Security = []map[string][]string{{"bearer": {}}}
+	} else if op.known {
+		h.Security = []map[string][]string{{}, {"bearer": {}}}
 	}
-	if op.user || op.once {
+	if (op.user || op.once) && op.method != http.MethodGet {
 		h.Parameters = []*huma.Param{idempotencyKey}
+	}
+	if op.user || op.once || op.known {
 		h.Middlewares = huma.Middlewares{a.gate(op)}
 	}
 	huma.Register(a.huma, h, func(ctx context.Context, in *I) (*O, error) {
@@ -57,7 +69,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 
 var idempotencyKey = &huma.Param{
 	Name: "Idempotency-Key", In: "header",
-	Description: "Makes a repetition harmless: the same key with the same request gets the first answer again, for 24 hours, from the same node.",
+	Description: "Makes a repetition harmless: the same key with the same request gets the first answer again, for 24 hours; on another node, the room as it is, without doing anything twice.",
 	Schema:      &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(keyMax)},
 	Example:     "0b0c1f6e-5a5e-4a0e-9d0c-1f6e5a5e4a0e",
 }
@@ -75,34 +87,57 @@ func (a *API) gate(op operation) func(huma.Context, func(huma.Context)) {
 }
 
 func (a *API) pass(op operation, w http.ResponseWriter, r *http.Request, do func(http.ResponseWriter, *http.Request)) error {
-	who := "address " + a.address(r)
-	if op.user {
+	address := a.address(r)
+	who, ctx := "address "+address, context.WithValue(r.Context(), addressKey{}, address)
+	if op.user || op.known && r.Header.Get("Authorization") != "" {
 		c, err := a.Authenticate(r)
 		if err != nil {
 			return err
 		}
-		who = "user " + string(c.User)
-		if err := allow(a.limits.userCommands, a.cfg.Now(), who); err != nil {
-			return err
+		if op.only && !c.Operator {
+			return errOperator
 		}
-		r = r.WithContext(context.WithValue(r.Context(), claimsKey{}, c))
+		ctx = context.WithValue(ctx, claimsKey{}, c)
+		if op.user {
+			who = "user " + string(c.User)
+			if err := allow(a.limits.userCommands, a.cfg.Now(), who); err != nil {
+				return err
+			}
+		}
 	}
+	r = r.WithContext(ctx)
 	if op.rate != nil {
 		if err := allow(op.rate, a.cfg.Now(), who); err != nil {
 			return err
 		}
 	}
-	return a.once(w, r, who, do)
+	if op.method == http.MethodGet { // changes nothing, so nothing is carried out twice
+		do(w, r)
+		return nil
+	}
+	return a.once(w, r, once{who, cmp.Or(op.bodyMax, bodyMax)}, do)
+}
+
+// roomBody is a room as one reader sees it.
+type roomBody struct {
+	room.View
+	Listeners *int `json:"listeners,omitempty" example:"120" doc:"How many listen in the whole mesh, where that is known."`
 }
 
 // roomAnswer is a room after a command, or as it is.
 type roomAnswer struct {
 	ETag string `header:"ETag" example:"\"17\"" doc:"The room's sequence number."`
-	Body room.View
+	Body roomBody
 }
 
-func answerRoom(s *room.State) *roomAnswer {
-	return &roomAnswer{ETag: etag(s.Seq), Body: s.View()}
+func (a *API) roomBody(s *room.State, reader rotunda.UserID) roomBody {
+	b := roomBody{View: s.ViewFor(reader)}
+	if a.cfg.Presence != nil {
+		if n, ok := a.cfg.Presence.Listeners(s.ID); ok {
+			b.Listeners = &n
+		}
+	}
+	return b
 }
 
 func etag(seq uint64) string { return `"` + strconv.FormatUint(seq, 10) + `"` }
@@ -114,22 +149,26 @@ func command[I any](a *API, op operation, decode func(*I) (id string, cmd room.C
 	register(a, op, func(ctx context.Context, in *I) (*roomAnswer, error) {
 		name, cmd := decode(in)
 		id := rotunda.RoomID(name)
-		actor, err := Actor(claimsOf(ctx), id)
+		actor, _, err := a.actor(ctx, claimsOf(ctx), id)
 		if err != nil {
 			return nil, err
+		}
+		if op.operator && claimsOf(ctx).Operator {
+			a.audit(ctx, op.id, "room", id)
+			actor = operatorActor()
 		}
 		s, err := a.cfg.Control.Do(ctx, id, actor, cmd)
 		if err != nil {
 			return nil, err
 		}
-		return answerRoom(s), nil
+		return &roomAnswer{ETag: etag(s.Seq), Body: a.roomBody(s, readerOf(claimsOf(ctx), s))}, nil
 	})
 }
 
 // routes registers all calls and renders the OpenAPI document.
 func (a *API) routes() error {
 	names := map[reflect.Type]string{
-		reflect.TypeFor[room.View](): "Room", reflect.TypeFor[room.ViewParticipant](): "Participant", reflect.TypeFor[room.Summary](): "RoomSummary",
+		reflect.TypeFor[roomBody](): "Room", reflect.TypeFor[room.ViewParticipant](): "Participant", reflect.TypeFor[room.Summary](): "RoomSummary",
 		reflect.TypeFor[room.ViewRequest](): "SpeakRequest", reflect.TypeFor[room.ViewRemoval](): "Removal",
 	}
 	registry := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
@@ -147,6 +186,10 @@ func (a *API) routes() error {
 	})
 	a.registerRooms()
 	a.registerPeople()
+	a.registerStage()
+	a.registerProfiles()
+	a.registerReports()
+	a.registerOperator()
 	a.registerMesh()
 	describe(registry.Map())
 	doc, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")
@@ -185,14 +228,20 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 // refusals documents how a call can fail.
 func (a *API) refusals(op operation, in reflect.Type) map[string]*huma.Response {
 	codes := append([]int{http.StatusTooManyRequests, http.StatusInternalServerError}, op.errors...)
-	if op.user {
+	if op.user || op.known {
 		codes = append(codes, http.StatusUnauthorized)
+	}
+	if op.only || op.known {
+		codes = append(codes, http.StatusForbidden)
 	}
 	if strings.Contains(op.path, "{room}") {
 		codes = append(codes, http.StatusNotFound)
 	}
 	if _, body := in.FieldByName("Body"); body {
 		codes = append(codes, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	if _, raw := in.FieldByName("RawBody"); raw {
+		codes = append(codes, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge)
 	}
 	if in.NumField() > 0 || op.user || op.once {
 		codes = append(codes, http.StatusUnprocessableEntity)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 
 	"rotunda"
 	"rotunda/control"
+	"rotunda/control/room"
+	"rotunda/control/token"
 )
 
 const (
@@ -37,21 +40,22 @@ type seats struct {
 }
 
 type seat struct {
-	name string
-	end  context.CancelFunc
+	name   string
+	claims token.Claims // zero: of a reader without a token
+	end    context.CancelFunc
 }
 
 // take finds a place for a stream from an address. end will be called at most when the node closes its streams.
-func (s *seats) take(name string, end context.CancelFunc) (*seat, error) {
+func (s *seats) take(name string, claims token.Claims, end context.CancelFunc) (*seat, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byName[name] >= s.perAddress {
 		return nil, errStreams
 	}
 	if s.closed || len(s.open) >= s.total {
-		return nil, errNode
+		return nil, ErrOverloaded
 	}
-	t := &seat{name, end}
+	t := &seat{name, claims, end}
 	s.open[t] = struct{}{}
 	s.byName[name]++
 	return t, nil
@@ -66,6 +70,17 @@ func (s *seats) free(t *seat) {
 	}
 }
 
+// endRefused ends the streams of those whose token is refused.
+func (s *seats) endRefused(refused func(token.Claims) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.open {
+		if t.claims.User != "" && refused(t.claims) != nil {
+			t.end()
+		}
+	}
+}
+
 func (s *seats) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,14 +92,14 @@ func (s *seats) close() {
 
 // stream answers a request with the room's events until the reader leaves or is too slow, or the node closes its streams.
 // There is no queue: a reader asks control for what comes next when it has taken what came before.
-func (a *API) stream(w http.ResponseWriter, r *http.Request, id rotunda.RoomID) error {
+func (a *API) stream(w http.ResponseWriter, r *http.Request, id rotunda.RoomID, who token.Claims) error {
 	after, err := lastEventID(r)
 	if err != nil {
 		return err
 	}
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
-	seat, err := a.seats.take(a.address(r), end)
+	seat, err := a.seats.take(a.address(r), who, end)
 	if err != nil {
 		return err
 	}
@@ -92,6 +107,14 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, id rotunda.RoomID) 
 	s, err := a.cfg.Control.Get(ctx, id)
 	if err != nil {
 		return err
+	}
+	if who.User != "" {
+		if err := who.For(id); err != nil {
+			return err
+		}
+		if s.Banned(who.User) || a.cfg.Control.Barred(s.Host, who.User) {
+			return room.ErrBanned
+		}
 	}
 	if s.Seq > after && s.Seq-after > catchUpMax {
 		after = 0
@@ -111,9 +134,26 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, id rotunda.RoomID) 
 	if err := o.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000))); err != nil {
 		return nil
 	}
-	// How it ends is nobody's error: the reader left, was cut, or is sent away, and resumes where it likes.
+	if p := a.cfg.Presence; p != nil {
+		if who.User != "" {
+			defer p.Attend(id, a.attendee(who.User, who.Name))()
+		}
+		var aside sync.WaitGroup
+		defer aside.Wait()
+		defer end() // before the wait
+		aside.Go(func() {
+			_ = p.Follow(ctx, id, func(summary json.RawMessage) error { return o.write(encodePresence(summary)) })
+		})
+	}
+	a.follow(ctx, o, f, id, after, who)
+	return nil
+}
+
+// follow writes the room's events until the reader leaves, is cut or is banned. How it ends is nobody's error: who may
+// resumes where they like.
+func (a *API) follow(ctx context.Context, o *outlet, f *feed, id rotunda.RoomID, after uint64, who token.Claims) {
 	_ = a.cfg.Control.Follow(ctx, id, after, func(c control.Change) error {
-		b, behind, err := f.message(c)
+		b, behind, err := f.message(c, readerOf(who, c.State))
 		if err != nil {
 			a.cfg.Logger.Error("event feed", "room", id, "error", err)
 			return err
@@ -121,9 +161,14 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, id rotunda.RoomID) 
 		if behind {
 			return errBehind
 		}
-		return o.write(b)
+		if err := o.write(b); err != nil {
+			return err
+		}
+		if who.User != "" && c.State.Banned(who.User) {
+			return room.ErrBanned // the last that they hear of it
+		}
+		return nil
 	})
-	return nil
 }
 
 // lastEventID is the sequence number that the reader has seen last; 0: none.

@@ -21,6 +21,7 @@ import (
 	"rotunda"
 	"rotunda/control"
 	"rotunda/control/eventlog"
+	"rotunda/control/people"
 	"rotunda/control/token"
 )
 
@@ -109,9 +110,31 @@ func TestIdempotency(t *testing.T) {
 		t.Error("two guests for one key")
 	}
 	now = now.Add(answerLife)
-	if late := n.want(201, "POST", "/v1/rooms", ada, body, key...); late.raw == first.raw {
+	if late := n.want(201, "POST", "/v1/rooms", ada, body, key...); late.header.Get("Idempotency-Replayed") != "" {
 		t.Error("an answer is given again after a day")
 	}
+}
+
+// A repetition that reaches another node does nothing twice: the first command is in the log.
+func TestIdempotencyAcrossNodes(t *testing.T) {
+	log := new(eventlog.Memory)
+	one, two := newNode(t, "us-east-1", log, nil), newNode(t, "eu-west-1", log, nil)
+	ada, bob := bearer(t, "ada", nil), bearer(t, "bob", nil)
+	room := one.want(201, "POST", "/v1/rooms", ada, `{"title":"Tides"}`, "Idempotency-Key", "k1").header.Get("Location")
+	if a := two.want(201, "POST", "/v1/rooms", ada, `{"title":"Tides"}`, "Idempotency-Key", "k1"); a.header.Get("Location") != room {
+		t.Errorf("a second room, %s, for the key of %s", a.header.Get("Location"), room)
+	}
+	warn := []string{"POST", room + "/participants/bob/warn", ada, `{"reason":"Let others finish.","public":true}`}
+	for i, n := range []*node{one, two, one, two} {
+		a := n.want(200, warn[0], warn[1], warn[2], warn[3], "Idempotency-Key", "k2")
+		if count := at(a.body, "warnings", "bob", "count"); count != float64(1) {
+			t.Errorf("repetition %d: bob is warned %v times", i, count)
+		}
+	}
+	if a := two.want(200, warn[0], warn[1], warn[2], warn[3], "Idempotency-Key", "k3"); at(a.body, "warnings", "bob", "count") != float64(2) {
+		t.Errorf("under another key: %v", at(a.body, "warnings"))
+	}
+	one.want(200, "POST", room+"/requests", bob, `{"note":"x"}`, "Idempotency-Key", "k2") // another person's key
 }
 
 // slowLog lets one append wait.
@@ -379,7 +402,8 @@ func TestControlThatDoesNotRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := New(Config{Control: c, Mesh: members{}, Keyring: ring, Self: rotunda.Member{ID: "n1"}})
+	store := people.New(people.Config{Log: new(eventlog.Memory)})
+	a, err := New(Config{Control: c, People: store, Mesh: members{}, Keyring: ring, Self: rotunda.Member{ID: "n1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

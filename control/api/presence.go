@@ -1,0 +1,55 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"rotunda"
+)
+
+// Presence is the ephemeral side of the rooms: who is there and what they show, summed up over the mesh. None of it is in
+// the log. Its methods may be called concurrently.
+type Presence interface {
+	// Listeners is how many listen to the room in the whole mesh; ok is false where this node does not know.
+	Listeners(id rotunda.RoomID) (n int, ok bool)
+	// Joined is how many have come to the room since it was refreshed last, as far as this node knows.
+	Joined(id rotunda.RoomID) int
+	// Follow calls fn with the room's newest summary, one JSON object, at once where there is one and then whenever it has
+	// changed, a few times a second at most, until ctx ends or fn fails; it returns that error. What fn has not taken yet
+	// when a newer one comes is skipped. The bytes are not changed after.
+	Follow(ctx context.Context, id rotunda.RoomID, fn func(summary json.RawMessage) error) error
+	// React counts a reaction.
+	React(id rotunda.RoomID, user rotunda.UserID, emoji string)
+	// Attend says that somebody follows the room's events at this node. leave, called once, says that they have stopped.
+	Attend(id rotunda.RoomID, who Attendee) (leave func())
+}
+
+// Attendee is somebody who follows a room's events.
+type Attendee struct {
+	User   rotunda.UserID
+	Name   string
+	Avatar string // path of the picture; empty: none
+	Hidden bool   // not to be named in rosters unless on stage
+}
+
+// Reactions are the emoji that people may react with.
+var Reactions = []string{"👏", "❤️", "😂", "😮", "👍", "👎", "🎉", "💯"}
+
+// encodePresence is a summary as text/event-stream has it: without an id, so that it does not move the reader's place in
+// the log (HTML standard §9.2.6).
+func encodePresence(summary json.RawMessage) []byte {
+	b := make([]byte, 0, len(summary)+32)
+	b = append(b, "event: presence\ndata: "...)
+	for _, c := range summary {
+		if c != '\n' && c != '\r' { // JSON has them between tokens only
+			b = append(b, c)
+		}
+	}
+	return append(b, "\n\n"...)
+}
+
+// attendee is a person as Presence gets to know them.
+func (a *API) attendee(user rotunda.UserID, name string) Attendee {
+	p, _ := a.cfg.People.Profile(user)
+	return Attendee{User: user, Name: name, Avatar: personOf(user, p).Avatar, Hidden: p.Hidden}
+}

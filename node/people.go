@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+
+	"rotunda/control/api"
+	"rotunda/control/eventlog"
+	"rotunda/control/people"
+	"rotunda/control/token"
+	"rotunda/node/rtc"
+)
+
+// openPeople opens this node's view of the people: who is refused, and what they say and show of themselves.
+func (n *Node) openPeople(log eventlog.Log) (*people.Store, *people.Gallery, error) {
+	store := people.New(people.Config{Log: log, Logger: n.logger})
+	pictures, err := people.OpenGallery(people.GalleryConfig{
+		Folder: filepath.Join(n.cfg.Data, "avatars"), Self: n.cfg.ID, Members: n.mesh.Members, Shown: store.Shown,
+	})
+	n.holders.refused = store.Refused
+	return store, pictures, err
+}
+
+// endRefused ends what those have open whose token is believed no more, as soon as the log says so.
+func (n *Node) endRefused(ctx context.Context, store *people.Store, door *api.API) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-store.Changed():
+		}
+		door.EndRefused()
+		n.holders.endRefused()
+	}
+}
+
+// holders are the media sessions with the tokens that they were opened with.
+type holders struct {
+	refused func(token.Claims) error // set before the first session
+
+	mu   sync.Mutex // guards open
+	open map[*rtc.Session]token.Claims
+}
+
+func (h *holders) add(s *rtc.Session, c token.Claims) {
+	h.mu.Lock()
+	if h.open == nil {
+		h.open = map[*rtc.Session]token.Claims{}
+	}
+	h.open[s] = c
+	h.mu.Unlock()
+	if h.refused(c) != nil { // since it was asked for
+		s.Close()
+	}
+}
+
+func (h *holders) remove(s *rtc.Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.open, s)
+}
+
+// endRefused closes the sessions whose token is refused.
+func (h *holders) endRefused() {
+	h.mu.Lock()
+	var over []*rtc.Session
+	for s, c := range h.open {
+		if h.refused(c) != nil {
+			over = append(over, s)
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range over {
+		s.Close()
+	}
+}
