@@ -1,9 +1,14 @@
 package node
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"time"
+
+	"rotunda/node/opus"
+	"rotunda/node/pcm"
 )
 
 // The whole voice path and the decisions that rule it, over three nodes of one process.
@@ -125,6 +130,56 @@ func TestHomeRestarts(t *testing.T) {
 	for i, s := range ear.seqs {
 		if i > 0 && int16(s-ear.seqs[i-1]) <= 0 {
 			t.Errorf("packet %d has number %d after %d", i, s, ear.seqs[i-1])
+		}
+	}
+}
+
+// Anything that plays a URL hears the program.
+func TestPlainHTTP(t *testing.T) {
+	m := startNodes(t, 2)
+	ada := m.guest(0, "Ada")
+	room := ada.createRoom("By URL")
+	ada.sayTone(room, 440)
+	ada.do("DELETE", "/rooms/"+room+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+
+	a, err := http.Get(m.urls[1] + "/v1/rooms/" + room + "/listen.opus")
+	must(t, err)
+	defer a.Body.Close()
+	if a.StatusCode != http.StatusOK {
+		t.Fatal(a.Status)
+	}
+	file, err := opus.NewReader(a.Body)
+	must(t, err)
+	dec, err := opus.NewDecoder()
+	must(t, err)
+	var heard []float32
+	out := make([]float32, opus.SamplesMax)
+	for len(heard) < pcm.Rate || pcm.ToneAmplitude(heard[len(heard)-pcm.Rate/2:], 440) < 0.2 {
+		if len(heard) > 20*pcm.Rate {
+			t.Fatal("twenty seconds without the tone")
+		}
+		p, err := file.Next()
+		must(t, err)
+		n, err := dec.Decode(p.Payload, out)
+		must(t, err)
+		heard = append(heard, out[:n]...)
+	}
+	if got := m.counted(1, "rotunda_listeners"); got > 1 {
+		t.Errorf("%v listeners", got)
+	}
+	ada.do("POST", "/rooms/"+room+"/end", nil, nil, http.StatusOK)
+	for err == nil {
+		_, err = file.Next()
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ends with %v, want an end of file", err)
+	}
+	for path, want := range map[string]int{"zzzzzzzzzzzz": 404, room: 409, "a%20b": 404} {
+		a, err := http.Get(m.urls[1] + "/v1/rooms/" + path + "/listen.opus")
+		must(t, err)
+		a.Body.Close()
+		if a.StatusCode != want || a.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d %s, want a problem with %d", path, a.StatusCode, a.Header.Get("Content-Type"), want)
 		}
 	}
 }

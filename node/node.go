@@ -53,7 +53,7 @@ type Node struct {
 	bg         *background
 
 	holders  holders
-	sessions struct{ listeners, speakers atomic.Int32 }
+	sessions struct{ listeners, speakers, http atomic.Int32 }
 	ready    chan struct{} // closed when the node serves
 }
 
@@ -333,7 +333,7 @@ func (n *Node) reportLoad(ctx context.Context) error {
 	defer t.Stop()
 	var cpu cpuMeter
 	for {
-		listeners, speakers := n.sessions.listeners.Load(), n.sessions.speakers.Load()
+		listeners, speakers := n.sessions.listeners.Load()+n.sessions.http.Load(), n.sessions.speakers.Load()
 		n.metrics.Listeners.Set(float64(listeners))
 		n.metrics.Speakers.Set(float64(speakers))
 		n.mesh.SetLoad(rotunda.Load{Listeners: uint32(listeners), Speakers: uint32(speakers), CPU: cpu.share(time.Now())})

@@ -9,13 +9,20 @@ import (
 	"rotunda/metrics"
 	"rotunda/node/duty"
 	"rotunda/node/edge"
-	"rotunda/node/rtc"
 )
+
+// output is where a player's packets go: a WebRTC session, or a plain HTTP stream.
+type output interface {
+	Tracks() int
+	Send(track int, p *edge.Packet) // never blocks; copies
+	Close()
+	Done() <-chan struct{} // closed when it has ended
+}
 
 // player is one session that takes audio.
 type player struct {
-	user    rotunda.UserID
-	session *rtc.Session
+	user    rotunda.UserID // empty: nobody in particular, who takes the program
+	session output
 
 	mu      sync.Mutex // guards what follows; taken for each packet, never while another lock of this package is waited for
 	hearing duty.Hearing
@@ -29,7 +36,7 @@ const (
 	fromSlots
 )
 
-func newPlayer(user rotunda.UserID, s *rtc.Session) *player {
+func newPlayer(user rotunda.UserID, s output) *player {
 	return &player{user: user, session: s, hearing: duty.Mixed, slots: edge.NewSlots(s.Tracks(), 1, 0)}
 }
 

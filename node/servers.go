@@ -32,6 +32,7 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 		mux.Handle("/v1/rooms/{room}/"+string(kind), media)
 		mux.Handle("/v1/rooms/{room}/"+string(kind)+"/{session}", media)
 	}
+	mux.HandleFunc("GET /v1/rooms/{room}/listen.opus", n.listenHTTP)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
 	s.RegisterOnShutdown(door.CloseStreams)
 	serve := s.Serve
