@@ -82,7 +82,7 @@ func New(version, revision string) *Set {
 		registry:     r,
 		Rooms:        f.gauges("rotunda_rooms", "Rooms in this node's view of the mesh, by state.", "state", roomStates),
 		LogAvailable: f.gauge("rotunda_log_available", "1 while the control log takes appends, 0 while it cannot be reached.", nil),
-		Enforcement:  f.histogram("rotunda_enforcement_seconds", "From a restricting decision's time in the log to the gate closed on this node.", commandBuckets),
+		Enforcement:  f.histogram("rotunda_enforcement_seconds", "From a decision that takes somebody's voice or place to the last packet of theirs that this node forwarded; 0 where none was after it.", commandBuckets),
 
 		Listeners:      f.gauge("rotunda_listeners", "Media sessions on this node that take audio.", nil),
 		Speakers:       f.gauge("rotunda_speakers", "Media sessions on this node that give audio.", nil),

@@ -2,6 +2,7 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"rotunda"
 	"rotunda/cascade"
@@ -21,6 +22,7 @@ type mic struct {
 	epoch   rotunda.Epoch // 0 until the log has given one
 	gate    *ingest.Gate
 	pub     *cascade.Publication // nil until the log knows the session
+	last    time.Time            // when a packet was forwarded
 }
 
 func newMic(user rotunda.UserID, m *metrics.Set) *mic {
@@ -38,23 +40,30 @@ func (m *mic) packet(p ingest.Packet) {
 		return
 	}
 	m.pub.Write(&f)
+	m.last = p.Arrival
 }
 
-// apply brings the session into line with the log. It reports whether the gate is shut that was open.
-func (m *mic) apply(g duty.Gate, publish func(rotunda.StreamID) (*cascade.Publication, error)) (shut bool, err error) {
+// lastForwarded is when the last packet came that passed the gate; zero: none has.
+func (m *mic) lastForwarded() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
+}
+
+// apply brings the session into line with the log.
+func (m *mic) apply(g duty.Gate, publish func(rotunda.StreamID) (*cascade.Publication, error)) (err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.pub == nil {
 		if m.pub, err = publish(g.Stream); err != nil {
-			return false, err
+			return err
 		}
 		m.gate.SetOpen(g.Open)
 	}
-	shut = m.gate.Open() && !g.Open
 	if g.Open != m.gate.Open() {
 		m.gate.SetOpen(g.Open)
 	}
-	return shut, nil
+	return nil
 }
 
 // end shuts the gate for good and takes the publication out of the mesh. It is safe to call twice.

@@ -44,6 +44,8 @@ type Node struct {
 	logger  *slog.Logger
 	metrics *metrics.Set
 	keys    keys
+	// identity is this node's certificate and the authorities of the mesh.
+	identity *identity.Node
 
 	web, admin net.Listener
 	mesh       *cascade.Mesh
@@ -77,6 +79,7 @@ func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 	if id.ID != cfg.ID || id.Region != cfg.Region {
 		return nil, fmt.Errorf("%s is the certificate of node %s in %s, not of %s in %s", cfg.TLS.Cert, id.ID, id.Region, cfg.ID, cfg.Region)
 	}
+	n.identity = id
 	if n.keys, err = loadKeys(cfg.Tokens); err != nil {
 		return nil, err
 	}
@@ -156,7 +159,7 @@ func (n *Node) openMesh(id *identity.Node) (*cascade.Mesh, error) {
 			Listen: n.cfg.Gossip.Listen, Advertise: n.cfg.Gossip.Advertise, Keys: gossipKeys, Label: n.cfg.Gossip.Label,
 			Seeds: n.cfg.Gossip.Seeds,
 		},
-		Delay: delay, Metrics: n.metrics, Logger: n.logger,
+		Delay: delay, Sum: sumNotes, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, links.Close())
@@ -274,14 +277,17 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	defer pictures.Close()
-	n.control = control.New(control.Config{Log: people.Rooms(log), Node: n.cfg.ID, Metrics: n.metrics, Logger: n.logger})
+	n.control = control.New(control.Config{
+		Log: people.Rooms(log), Node: n.cfg.ID, Outage: n.outage(n.identity), Metrics: n.metrics, Logger: n.logger,
+	})
+	n.hearFacts()
 	n.rooms = &rooms{
 		node: n.cfg.ID, control: n.control, mesh: n.mesh, bg: n.bg, metrics: n.metrics, logger: n.logger,
 		served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
 	}
 	door, err := api.New(api.Config{
 		Control: n.control, People: store, Pictures: pictures, Mesh: n.mesh, Keyring: n.keys.keyring, Signer: n.keys.signer, Self: n.self(),
-		Metrics: n.metrics, Logger: n.logger,
+		Presence: attendance{n.rooms}, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
 		return err

@@ -91,6 +91,8 @@ type voice struct {
 type audience struct {
 	metrics *metrics.Set
 	players atomic.Pointer[[]*player] // replaced, never changed
+	// enforced is told what goes out. It is set before the first packet.
+	enforced *enforcement
 
 	mu      sync.Mutex // guards program, which makes one packet for all
 	program *edge.Program
@@ -152,6 +154,7 @@ func (a *audience) frame(epoch rotunda.Epoch, f *rotunda.Frame) {
 	for _, p := range *a.players.Load() {
 		p.program(now, pkt)
 	}
+	a.enforced.mixed(now, &f.Sources)
 }
 
 // voice is the sink of the subscription to another speaker's microphone.
@@ -160,6 +163,7 @@ func (a *audience) voice(v voice, f *rotunda.Frame) {
 	for _, p := range *a.players.Load() {
 		p.voice(now, v, f)
 	}
+	a.enforced.voice(now, v.ssrc)
 }
 
 func (a *audience) voiceGone(v voice) {

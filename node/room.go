@@ -31,15 +31,19 @@ type roomServer struct {
 	logger  *slog.Logger
 
 	audience *audience
+	crowd    *crowd
+	enforced *enforcement
 	known    chan struct{} // closed when state is there or gone is set
 
 	mu     sync.Mutex // guards what follows
 	state  *room.State
 	gone   error // the room cannot be followed: it does not exist
 	mics   map[rotunda.UserID]*mic
-	listen *pulled // the program, for the listeners here; nil where nobody listens
-	stage  pulls   // the other speakers, for the speakers here
-	home   *home   // nil where this node does not mix
+	listen *pulled                     // the program, for the listeners here; nil where nobody listens
+	stage  pulls                       // the other speakers, for the speakers here
+	home   *home                       // nil where this node does not mix
+	voices map[rotunda.UserID]struct{} // who had a microphone session since this node follows the room
+	silent []rotunda.UserID            // those of them whom this node does not carry now
 
 	refs int           // guarded by rooms.mu
 	stop chan struct{} // closed when refs is back at 0
@@ -57,6 +61,7 @@ func (r *roomServer) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	})
+	r.bg.start(func(context.Context) { r.attend(ctx) })
 	var after uint64
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := r.control.Follow(ctx, r.id, after, func(c control.Change) error {
@@ -106,42 +111,24 @@ func (r *roomServer) change(c control.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance(c.State)
-	enforced := r.reconcile()
-	if c.Event.Type == room.EventRemoved || c.State.Phase == room.Ended {
-		enforced = r.expel(c) || enforced
-	}
-	if enforced && !c.Event.At.IsZero() {
-		r.metrics.Enforcement.Observe(max(0, time.Since(c.Event.At).Seconds()))
-	}
+	r.enforce(c)
 }
 
-// advance takes a newer state; an older one changes nothing.
+// advance takes a newer state; an older one changes nothing. One of the same number may be another all the same: decisions
+// may have come that are not in the log yet.
 func (r *roomServer) advance(s *room.State) {
 	if r.state == nil {
 		close(r.known)
-	} else if s.Seq <= r.state.Seq {
+	} else if s.Seq < r.state.Seq {
 		return
 	}
 	r.state = s
 }
 
-// expel ends the sessions of the person who was removed, or everybody's when the room is over. It reports whether there
-// were any.
-func (r *roomServer) expel(c control.Change) bool {
-	any := false
-	for _, p := range *r.audience.players.Load() {
-		if c.State.Phase == room.Ended || p.user == c.Event.User {
-			p.session.Close()
-			any = true
-		}
-	}
-	return any
-}
-
-// reconcile does what the log and the sessions ask. It reports whether something was taken away from somebody: a gate
-// shut, a session ended.
-func (r *roomServer) reconcile() (enforced bool) {
+// reconcile does what the log and the sessions ask.
+func (r *roomServer) reconcile() {
 	view := audible(r.state)
+	r.silence(view)
 	local := duty.Local{Node: r.node, Players: r.audience.users()}
 	for _, m := range r.mics {
 		local.Mics = append(local.Mics, duty.Mic{User: m.user, Epoch: m.epoch})
@@ -149,16 +136,13 @@ func (r *roomServer) reconcile() (enforced bool) {
 	d := duty.Of(view, local)
 
 	for user, gate := range d.Mics {
-		shut, err := r.mics[user].apply(gate, r.mesh.Publish)
-		if err != nil {
+		if err := r.mics[user].apply(gate, r.mesh.Publish); err != nil {
 			r.logger.Error("a microphone cannot be published", "room", r.id, "user", user, "error", err)
 		}
-		enforced = enforced || shut
 	}
 	for _, over := range d.Over {
 		r.mics[over.User].end()
 		delete(r.mics, over.User)
-		enforced = true
 	}
 	for _, p := range *r.audience.players.Load() {
 		p.setHearing(view.Hears(p.user))
@@ -166,7 +150,11 @@ func (r *roomServer) reconcile() (enforced bool) {
 	r.pullProgram(d.Listen)
 	r.stage.set(d.Stage)
 	r.mix(d)
-	return enforced
+	if view.Live {
+		r.crowd.place(view.Home)
+	} else {
+		r.crowd.place("")
+	}
 }
 
 // audible is a room's state as far as package duty looks at it.
@@ -243,6 +231,8 @@ func (r *roomServer) takeDown() {
 	}
 	r.pullProgram(nil)
 	r.stage.set(nil)
+	r.crowd.place("")
+	r.mesh.Silence(r.id, nil)
 	if r.home != nil {
 		r.home.close()
 		r.home = nil

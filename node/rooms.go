@@ -42,8 +42,10 @@ func (rs *rooms) hold(id rotunda.RoomID) *roomServer {
 		r = &roomServer{
 			id: id, node: rs.node, control: rs.control, mesh: rs.mesh, bg: rs.bg,
 			metrics: rs.metrics, logger: rs.logger, audience: newAudience(rs.metrics, uint16(rand.Uint32()), rand.Uint32()),
-			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, stop: make(chan struct{}),
+			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, voices: map[rotunda.UserID]struct{}{}, stop: make(chan struct{}),
+			crowd: newCrowd(id, rs.node, rs.mesh, rs.logger), enforced: &enforcement{metrics: rs.metrics},
 		}
+		r.audience.enforced = r.enforced
 		r.stage = pulls{
 			mesh: rs.mesh, logger: rs.logger,
 			sink:  func(p duty.Pull, f *rotunda.Frame) { r.audience.voice(voiceOf(p), f) },

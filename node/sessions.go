@@ -39,8 +39,11 @@ func (n *Node) openIn(ctx context.Context, r *roomServer, q whip.Request) (*rtc.
 		return nil, "", err
 	case state.Phase != room.Live:
 		return nil, "", room.ErrNotLive
-	case state.Banned(q.Claims.User), n.control.Barred(state.Host, q.Claims.User):
+	case n.control.Barred(state.Host, q.Claims.User):
 		return nil, "", room.ErrBanned
+	}
+	if err := state.Admitted(q.Claims.User, r.crowd.sinceWhen(q.Claims.User)); err != nil {
+		return nil, "", err
 	}
 	if q.Kind == whip.Publish {
 		return n.openMic(ctx, r, q)
@@ -156,8 +159,8 @@ func (n *Node) unpublish(ctx context.Context, id rotunda.RoomID, m *mic) {
 func (r *roomServer) join(p *player) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.state.Banned(p.user) { // since openIn asked
-		return room.ErrBanned
+	if err := r.state.Admitted(p.user, r.crowd.sinceWhen(p.user)); err != nil { // since openIn asked
+		return err
 	}
 	p.setHearing(audible(r.state).Hears(p.user))
 	r.audience.add(p)
@@ -176,7 +179,7 @@ func (r *roomServer) leave(p *player) {
 func (r *roomServer) speak(m *mic, state *room.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.advance(state)
+	r.advance(r.control.Over(state)) // what was decided without the log meanwhile stands
 	if old := r.mics[m.user]; old != nil {
 		old.end()
 	}

@@ -1,0 +1,183 @@
+package node
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rotunda"
+	"rotunda/control"
+	"rotunda/control/room"
+	"rotunda/metrics"
+	"rotunda/node/duty"
+)
+
+// enforceFor is how long after a decision packets of the person are looked for: whatever was under way has arrived then.
+const enforceFor = time.Second
+
+// enforcement measures from decisions that take somebody's voice, or their place, to the last packet of theirs that this node
+// forwarded. The media path asks with one atomic load whether anything is measured.
+type enforcement struct {
+	metrics *metrics.Set
+	watches atomic.Pointer[[]*watch] // replaced, never changed; nil: none
+
+	mu sync.Mutex // held while watches is replaced
+}
+
+// watch is one decision being measured.
+type watch struct {
+	user    rotunda.UserID
+	ssrc    rotunda.SSRC
+	decided time.Time
+	until   time.Time
+	last    atomic.Int64 // when the last packet was forwarded, ns since 1970; 0: none since
+}
+
+// begin measures a decision from now on.
+func (e *enforcement) begin(w *watch) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []*watch
+	if old := e.watches.Load(); old != nil {
+		list = *old
+	}
+	list = append(slices.Clip(list), w)
+	e.watches.Store(&list)
+}
+
+// mixed notes a program packet that goes to listeners.
+func (e *enforcement) mixed(now time.Time, sources *rotunda.Sources) {
+	list := e.watches.Load()
+	if list == nil {
+		return
+	}
+	for _, w := range *list {
+		for i := range sources.Len() {
+			if sources.At(i) == w.ssrc {
+				w.last.Store(now.UnixNano())
+			}
+		}
+	}
+}
+
+// voice notes a packet of a speaker's own stream that goes to somebody.
+func (e *enforcement) voice(now time.Time, ssrc rotunda.SSRC) {
+	list := e.watches.Load()
+	if list == nil {
+		return
+	}
+	for _, w := range *list {
+		if w.ssrc == ssrc {
+			w.last.Store(now.UnixNano())
+		}
+	}
+}
+
+// settle ends the measurements whose time is over.
+func (e *enforcement) settle(now time.Time) {
+	if e.watches.Load() == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var going []*watch
+	for _, w := range *e.watches.Load() {
+		if now.Before(w.until) {
+			going = append(going, w)
+			continue
+		}
+		e.metrics.Enforcement.Observe(max(0, float64(w.last.Load()-w.decided.UnixNano())/1e9))
+	}
+	if len(going) == 0 {
+		e.watches.Store(nil)
+		return
+	}
+	e.watches.Store(&going)
+}
+
+// restricted lists whom a change of the room takes something from, and when that was decided.
+func restricted(c control.Change) map[rotunda.UserID]time.Time {
+	whom := map[rotunda.UserID]time.Time{}
+	for _, e := range append(slices.Clip(c.Facts), c.Event) {
+		switch {
+		case e.Type == room.EventMuted, e.Type == room.EventRemoved, e.Type == room.EventRole && !e.Role.OnStage():
+			whom[e.User] = e.At
+		case e.Type == room.EventMutedAll:
+			for _, u := range e.Users {
+				whom[u] = e.At
+			}
+		}
+	}
+	return whom
+}
+
+// expel ends the sessions of people who are refused or were just removed, and everybody's when the room is over. Called with
+// r.mu held.
+func (r *roomServer) expel(c control.Change) {
+	gone := map[rotunda.UserID]bool{}
+	for _, e := range append(slices.Clip(c.Facts), c.Event) {
+		if e.Type == room.EventRemoved {
+			gone[e.User] = true
+		}
+	}
+	for _, p := range *r.audience.players.Load() {
+		if r.state.Phase == room.Ended || gone[p.user] || p.user != "" && r.state.Banned(p.user) {
+			p.session.Close()
+		}
+	}
+}
+
+// historyAge is how old a decision is that is not measured: it is read again, not enforced.
+const historyAge = time.Minute
+
+// enforce carries out a change and measures what it takes away from people, where this node has to do with them. Called with
+// r.mu held.
+func (r *roomServer) enforce(c control.Change) {
+	var before []*watch
+	mics := map[rotunda.UserID]*mic{}
+	players := r.audience.users()
+	for user, decided := range restricted(c) {
+		m := r.mics[user]
+		if m != nil || len(players) > 0 && time.Since(decided) < historyAge {
+			before = append(before, &watch{user: user, ssrc: c.State.SSRC(user), decided: decided})
+			mics[user] = m
+		}
+	}
+	r.reconcile()
+	r.expel(c)
+	now := time.Now()
+	for _, w := range before {
+		if slices.Contains(players, w.user) && r.state.Banned(w.user) {
+			w.last.Store(now.UnixNano()) // their own session heard something until now
+		}
+		if m := mics[w.user]; m != nil {
+			w.last.Store(max(w.last.Load(), m.lastForwarded().UnixNano()))
+		}
+		w.until = now.Add(enforceFor)
+		r.enforced.begin(w)
+	}
+}
+
+// silence has this node carry nothing of people who were heard here and may not be any more, whoever sends it. Called with
+// r.mu held.
+func (r *roomServer) silence(view duty.Room) {
+	audible := map[rotunda.UserID]bool{}
+	for _, s := range view.Speakers {
+		r.voices[s.User] = struct{}{}
+		if !s.Muted {
+			audible[s.User] = true
+		}
+	}
+	var silent []rotunda.UserID
+	for u := range r.voices {
+		if !audible[u] {
+			silent = append(silent, u)
+		}
+	}
+	slices.Sort(silent)
+	if !slices.Equal(silent, r.silent) {
+		r.silent = silent
+		r.mesh.Silence(r.id, silent)
+	}
+}
