@@ -2,8 +2,6 @@ package room
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 	"time"
 
 	"rotunda"
@@ -100,7 +98,9 @@ func (s *State) applyPeople(e Event) {
 	case EventPresent:
 		s.applyPresent(e.User, e.Node)
 	case EventAbsent:
-		s.applyAbsent(e)
+		s.applyAbsent(e.User, e)
+	case EventGone:
+		s.applyGone(e)
 	case EventHeld:
 		s.HeldSince = e.At
 	case EventSpoke:
@@ -165,26 +165,17 @@ func (s *State) applyRemoved(e Event) {
 	delete(s.invited, e.User)
 	s.spend(e.User, rotunda.Host)
 	before := s.removed[e.User]
-	put(&s.removed, e.User, Removal{By: e.By, At: e.At, Ban: e.Ban || before.Ban, Bar: cmp.Or(e.Bar, before.Bar), Reason: e.Reason})
+	put(&s.removed, e.User, Removal{By: e.By, At: e.At, Ban: e.Ban || before.Ban, Bar: cmp.Or(e.Bar, before.Bar)})
 	s.forgetRemovals()
 }
 
 // forgetRemovals keeps the list of people who were removed but may come back within its bound: the oldest go. Bans stay.
 func (s *State) forgetRemovals() {
-	n := 0
-	var oldest rotunda.UserID
-	for _, u := range slices.Sorted(maps.Keys(s.removed)) {
-		r := s.removed[u]
-		if r.Ban {
-			continue
-		}
-		if n++; n == 1 || r.At.Before(s.removed[oldest].At) {
-			oldest = u
-		}
+	if len(s.removed)-s.bans() <= removalMax {
+		return
 	}
-	if n > removalMax {
-		delete(s.removed, oldest)
-	}
+	u, _ := first(s.removed, func(_ rotunda.UserID, r Removal) (int64, bool) { return r.At.UnixMilli(), !r.Ban })
+	delete(s.removed, u)
 }
 
 func (s *State) applyPublished(e Event) {
@@ -251,7 +242,11 @@ func (s *State) change(u rotunda.UserID, edit func(*Participant)) {
 
 // spend makes grants for u up to role count no more.
 func (s *State) spend(u rotunda.UserID, role rotunda.Role) {
-	if role.Rank() > s.spent[u].Rank() {
+	before, known := s.spent[u]
+	switch {
+	case !known && len(s.spent) >= spentMax:
+		s.spentAll = true
+	case role.Rank() > before.Rank():
 		put(&s.spent, u, role)
 	}
 }
@@ -262,4 +257,16 @@ func put[K comparable, V any](m *map[K]V, k K, v V) {
 		*m = map[K]V{}
 	}
 	(*m)[k] = v
+}
+
+// first is the key that comes first in an order, of those that the order takes in; ok is false where it takes in none. Keys
+// at the same place are told apart by themselves, so that all nodes find the same.
+func first[V any](m map[rotunda.UserID]V, order func(rotunda.UserID, V) (place int64, in bool)) (u rotunda.UserID, ok bool) {
+	var least int64
+	for k, v := range m {
+		if place, in := order(k, v); in && (!ok || place < least || place == least && k < u) {
+			u, least, ok = k, place, true
+		}
+	}
+	return u, ok
 }

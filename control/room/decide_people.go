@@ -225,8 +225,8 @@ func (c Remove) decide(d *draft) error {
 		return nil
 	case e.Ban && !before.Ban && d.bans() >= BansMax:
 		return fmt.Errorf("%d people are banned: %w", BansMax, ErrFull)
-	case e.Bar != before.Bar && len(d.bars()) >= barsMax:
-		return fmt.Errorf("%d people are banned from all rooms of the host: %w", barsMax, ErrFull)
+	case e.Bar != before.Bar && d.barred(c.User, e.Bar) > barsMax:
+		return fmt.Errorf("%d people are banned from all rooms of the host: %w", len(d.bars()), ErrFull)
 	}
 	if c.User == d.Host {
 		next := d.line()

@@ -37,7 +37,7 @@ const (
 	LanguageMax    = 35 // RFC 5646 §4.4.1
 	NoteMax        = 280
 	NameMax        = 64
-	AskersMax      = 500 // people
+	AskersMax      = 200 // people
 )
 
 // text normalises s to NFC, trims it and checks it: length within the bound, valid UTF-8, nothing that hides or reverses what

@@ -43,6 +43,7 @@ const (
 	EventHomed       EventType = "homed"       // Node, Epoch of the program
 	EventPresent     EventType = "present"     // User, Node
 	EventAbsent      EventType = "absent"      // User, Node; no Node: never came
+	EventGone        EventType = "gone"        // Node: all that it held
 	EventHeld        EventType = "held"        //
 	EventSpoke       EventType = "spoke"       // Talk
 
@@ -130,18 +131,4 @@ func (e Event) For(s *State, u rotunda.UserID) Event {
 		}
 	}
 	return Event{Seq: e.Seq, At: e.At, Type: EventWithheld}
-}
-
-// Moderation reports whether e belongs to the room's moderation record, which is kept when the rest of the log is pruned:
-// who decided what about the room and the people in it.
-func (e Event) Moderation() bool {
-	switch e.Type {
-	case EventCreated, EventStarted, EventEnded, EventEdited, EventLocked, EventUnlocked, EventApproved, EventDenied, EventInvited,
-		EventRole, EventClaimed, EventSucceeded, EventHeld, EventMutedAll, EventWarned, EventRemoved, EventUnbanned, EventReported,
-		EventPinned, EventUnpinned, EventRotationStarted, EventRotationStopped:
-		return true
-	case EventMuted: // one's own button is nobody's decision
-		return e.By != e.User
-	}
-	return false
 }

@@ -141,7 +141,8 @@ func (s *State) checkBounds() error {
 		n, max int
 	}{
 		{"pins", len(shown), PinsMax}, {"proposed pins", len(waiting), ProposalsMax}, {"invitations", len(s.invited), InvitationsMax},
-		{"bans", s.bans(), BansMax}, {"bars", len(s.bars()), barsMax}, {"removals", len(s.removed) - s.bans(), removalMax},
+		{"bans", s.bans(), BansMax}, {"bytes of bars", s.barred("", "") - len(`{"user":"","host":""},`), barsMax}, {"spent grants", len(s.spent), spentMax},
+		{"removals", len(s.removed) - s.bans(), removalMax},
 		{"warned people", len(s.warnings), warnedMax}, {"voices", len(s.voices), max(voicesMax, len(s.stage))},
 		{"revisions", len(s.history), HistoryMax}, {"facts", len(s.adopted), adoptedMax}, {"reports", s.reports, ReportsMax},
 	} {

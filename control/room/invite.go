@@ -3,8 +3,6 @@ package room
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"rotunda"
@@ -101,15 +99,8 @@ func (s *State) applyInvited(e Event) {
 	if len(s.invited) <= InvitationsMax {
 		return
 	}
-	var oldest rotunda.UserID
-	for _, u := range slices.Sorted(maps.Keys(s.invited)) {
-		if i := s.invited[u]; !i.Open && (oldest == "" || i.At.Before(s.invited[oldest].At)) {
-			oldest = u
-		}
-	}
-	if oldest != "" {
-		delete(s.invited, oldest)
-	}
+	u, _ := first(s.invited, func(_ rotunda.UserID, i Invitation) (int64, bool) { return i.At.UnixMilli(), !i.Open })
+	delete(s.invited, u)
 }
 
 // answered closes u's invitation, which is remembered: it allows to ask where only the invited may.

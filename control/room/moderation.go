@@ -12,7 +12,7 @@ import (
 // Bounds of moderation.
 const (
 	warningsMax   = 100   // of one person, as far as the policy counts
-	warnedMax     = 1_000 // people whose warnings are remembered, the latest ones
+	warnedMax     = 256   // people whose warnings are remembered, the latest ones
 	ReportsMax    = 1_000 // reports from a room
 	ReportedMax   = 5     // reports from one person in a room
 	ReportNoteMax = 2_000 // characters
@@ -113,13 +113,8 @@ func (s *State) applyWarned(e Event) {
 	if len(s.warnings) <= warnedMax {
 		return
 	}
-	var oldest rotunda.UserID
-	for _, u := range slices.Sorted(maps.Keys(s.warnings)) {
-		if oldest == "" || s.warnings[u].At.Before(s.warnings[oldest].At) {
-			oldest = u
-		}
-	}
-	delete(s.warnings, oldest)
+	u, _ := first(s.warnings, func(_ rotunda.UserID, w Warning) (int64, bool) { return w.At.UnixMilli(), true })
+	delete(s.warnings, u)
 }
 
 func (s *State) applyReported(e Event) {
@@ -138,11 +133,20 @@ type Bar struct {
 
 // bars lists the bans for all rooms of a host that were made in this one, by person.
 func (s *State) bars() []Bar {
-	var out []Bar
+	var out []Bar // never more than barsMax bytes as JSON
 	for _, u := range slices.Sorted(maps.Keys(s.removed)) {
 		if r := s.removed[u]; r.Bar != "" {
 			out = append(out, Bar{User: u, Host: r.Bar})
 		}
 	}
 	return out
+}
+
+// barred is how many bytes the list of bars takes in JSON, with one more of u by host.
+func (s *State) barred(u, host rotunda.UserID) int {
+	n := len(u) + len(host)
+	for _, b := range s.bars() {
+		n += len(b.User) + len(b.Host)
+	}
+	return n + (len(s.bars())+1)*len(`{"user":"","host":""},`)
 }

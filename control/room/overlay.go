@@ -88,7 +88,7 @@ func (s *State) restricts(e Event, fact *Event) bool {
 		}
 		r, removed := s.removed[e.User]
 		fact.Ban = e.Ban && (r.Ban || s.bans() < BansMax)
-		if fact.Ban && (r.Bar != "" || len(s.bars()) < barsMax) {
+		if fact.Ban && (r.Bar != "" || s.barred(e.User, e.Bar) <= barsMax) {
 			fact.Bar = cmp.Or(r.Bar, e.Bar)
 		}
 		known := removed && !r.At.Before(e.At) || r.Ban // removed since, or refused anyway

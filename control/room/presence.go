@@ -104,15 +104,22 @@ func (d *draft) gone(node rotunda.NodeID) error {
 	if err := node.Valid(); err != nil {
 		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
 	}
-	for _, p := range d.Stage() {
-		if p.Live && p.Node == node {
-			d.emit(Event{Type: EventUnpublished, User: p.User, Epoch: p.Epoch})
-		}
-		if slices.Contains(p.Nodes, node) {
-			d.emit(Event{Type: EventAbsent, User: p.User, Node: node})
+	for _, p := range d.stage {
+		if p.Live && p.Node == node || slices.Contains(p.Nodes, node) {
+			d.emit(Event{Type: EventGone, Node: node})
+			return nil
 		}
 	}
 	return nil
+}
+
+func (s *State) applyGone(e Event) {
+	for u := range s.stage {
+		s.change(u, func(p *Participant) { p.Live = p.Live && p.Node != e.Node })
+		if slices.Contains(s.stage[u].Nodes, e.Node) {
+			s.applyAbsent(u, e)
+		}
+	}
 }
 
 func (s *State) applyPresent(u rotunda.UserID, node rotunda.NodeID) {
@@ -127,8 +134,8 @@ func (s *State) applyPresent(u rotunda.UserID, node rotunda.NodeID) {
 	}
 }
 
-func (s *State) applyAbsent(e Event) {
-	s.change(e.User, func(p *Participant) {
+func (s *State) applyAbsent(u rotunda.UserID, e Event) {
+	s.change(u, func(p *Participant) {
 		if i, known := slices.BinarySearch(p.Nodes, e.Node); known {
 			p.Nodes = slices.Delete(slices.Clone(p.Nodes), i, i+1)
 		}

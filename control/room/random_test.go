@@ -58,6 +58,9 @@ func TestRandomCommands(t *testing.T) {
 	})
 }
 
+// decisionMax is how many events one decision may take: the log has a bound.
+const decisionMax = 32
+
 // randomSteps is how many commands TestRandomRooms gives.
 const randomSteps, randomStepsShort = 500_000, 20_000
 
@@ -82,6 +85,9 @@ func TestRandomRooms(t *testing.T) {
 			events, err := s.Decide(now, actor, cmd)
 			if err != nil {
 				continue
+			}
+			if len(events) > decisionMax {
+				t.Fatalf("seed %d: %+v by %+v: %d events", seed, cmd, actor, len(events))
 			}
 			for _, e := range events {
 				s.Apply(e)
@@ -114,7 +120,7 @@ var everyEvent = []EventType{
 	EventCreated, EventStarted, EventEnded, EventEdited, EventRefreshed, EventLocked, EventUnlocked, EventRequested, EventWithdrawn,
 	EventApproved, EventDenied, EventInvited, EventAccepted, EventDeclined, EventRole, EventClaimed, EventSucceeded, EventMuted,
 	EventUnmuted, EventMutedAll, EventWarned, EventRemoved, EventUnbanned, EventReported, EventPublished, EventUnpublished, EventHomed,
-	EventPresent, EventAbsent, EventHeld, EventSpoke, EventPinProposed, EventPinned, EventPinMoved, EventUnpinned, EventRotationStarted,
+	EventPresent, EventAbsent, EventGone, EventHeld, EventSpoke, EventPinProposed, EventPinned, EventPinMoved, EventUnpinned, EventRotationStarted,
 	EventRotationStopped, EventTurn, EventTurnWarned, EventTurnExtended, EventTurnEnded,
 }
 

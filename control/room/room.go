@@ -53,13 +53,14 @@ const (
 
 // Bounds of a room. They are inclusive.
 const (
-	StageMax   = 100    // people on stage whatever the policy says
-	StageUsual = 20     // policy.speakersMax where none is given
-	QueueMax   = 1_000  // requests waiting
-	BansMax    = 10_000 // banned people
-	removalMax = 256    // removals without a ban that are remembered, the latest ones
-	barsMax    = 256    // people banned from all rooms of the host
-	voicesMax  = 2_000  // people whose time on stage is remembered, the latest ones
+	StageMax   = 100     // people on stage whatever the policy says
+	StageUsual = 20      // policy.speakersMax where none is given
+	QueueMax   = 500     // requests waiting
+	BansMax    = 5_000   // banned people
+	removalMax = 256     // removals without a ban that are remembered, the latest ones
+	barsMax    = 4 << 10 // bytes of the list of people banned from all rooms of the host: every node keeps it of every room
+	spentMax   = 5_000   // people whose grants no longer count
+	voicesMax  = 2_000   // people whose time on stage is remembered, the latest ones
 )
 
 // State is a room at one sequence number. The exported fields are for reading.
@@ -87,6 +88,7 @@ type State struct {
 	invited   map[rotunda.UserID]Invitation
 	removed   map[rotunda.UserID]Removal
 	spent     map[rotunda.UserID]rotunda.Role // grants up to this role no longer count
+	spentAll  bool                            // nor does any grant of anybody else: too many to remember
 	voices    map[rotunda.UserID]voice        // people who were on stage
 	warnings  map[rotunda.UserID]Warning
 	pins      map[PinID]Pin
@@ -140,11 +142,10 @@ type Ask struct {
 
 // Removal says that a person was taken out of the room.
 type Removal struct {
-	By     rotunda.UserID // empty: the node itself
-	At     time.Time
-	Ban    bool           // refused everything in this room from then on
-	Bar    rotunda.UserID // the host who banned them from all of their rooms; empty: this room only
-	Reason string
+	By  rotunda.UserID // empty: the node itself
+	At  time.Time
+	Ban bool           // refused everything in this room from then on
+	Bar rotunda.UserID // the host who banned them from all of their rooms; empty: this room only
 }
 
 // New is the state before the first event of a room.
@@ -221,4 +222,7 @@ func (s *State) MicEpoch(u rotunda.UserID) rotunda.Epoch { return s.voices[u].ep
 
 // Spent reports whether a grant of role r in u's token no longer counts, because it was used or because the room has
 // taken the stage away from u since.
-func (s *State) Spent(u rotunda.UserID, r rotunda.Role) bool { return r.Rank() <= s.spent[u].Rank() }
+func (s *State) Spent(u rotunda.UserID, r rotunda.Role) bool {
+	spent, known := s.spent[u]
+	return r.Rank() <= spent.Rank() || !known && s.spentAll
+}

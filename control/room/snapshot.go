@@ -37,6 +37,7 @@ type snapshot struct {
 	Invited   map[rotunda.UserID]Invitation    `json:"invited,omitempty"`
 	Removed   map[rotunda.UserID]Removal       `json:"removed,omitempty"`
 	Spent     map[rotunda.UserID]rotunda.Role  `json:"spent,omitempty"`
+	SpentAll  bool                             `json:"spentAll,omitempty"`
 	Voices    map[rotunda.UserID]snapshotVoice `json:"voices,omitempty"`
 	Warnings  map[rotunda.UserID]Warning       `json:"warnings,omitempty"`
 	Pins      map[PinID]Pin                    `json:"pins,omitempty"`
@@ -73,7 +74,7 @@ func (s *State) Encode() ([]byte, error) {
 		Version: snapshotVersion, ID: s.ID, Seq: s.Seq, Phase: s.Phase, Details: s.Details, CreatedAt: s.CreatedAt,
 		StartedAt: s.StartedAt, EndedAt: s.EndedAt, Host: s.Host, Home: s.Home, Epoch: s.Epoch, RulesVersion: s.RulesVersion,
 		LockedAt: s.LockedAt, HostSince: s.HostSince, HeldSince: s.HeldSince, Rotation: s.Rotation, Refreshed: s.Refreshed,
-		Stage: s.stage, Queue: s.queue, Invited: s.invited, Removed: s.removed, Spent: s.spent,
+		Stage: s.stage, Queue: s.queue, Invited: s.invited, Removed: s.removed, Spent: s.spent, SpentAll: s.spentAll,
 		Voices: make(map[rotunda.UserID]snapshotVoice, len(s.voices)), Warnings: s.warnings, Pins: s.pins, Reporters: s.reporters,
 		History: s.history, Adopted: s.adopted, Asked: s.asked, Pinned: s.pinned, Reports: s.reports, EpochFloor: s.epochFloor,
 		SpokeAt: s.spokeAt,
@@ -105,7 +106,7 @@ func Decode(b []byte) (*State, error) {
 		ID: in.ID, Seq: in.Seq, Phase: in.Phase, Details: in.Details, CreatedAt: in.CreatedAt, StartedAt: in.StartedAt,
 		EndedAt: in.EndedAt, Host: in.Host, Home: in.Home, Epoch: in.Epoch, RulesVersion: in.RulesVersion, LockedAt: in.LockedAt,
 		HostSince: in.HostSince, HeldSince: in.HeldSince, Rotation: in.Rotation, Refreshed: in.Refreshed, stage: in.Stage,
-		queue: in.Queue, invited: in.Invited, removed: in.Removed, spent: in.Spent, warnings: in.Warnings, pins: in.Pins,
+		queue: in.Queue, invited: in.Invited, removed: in.Removed, spent: in.Spent, spentAll: in.SpentAll, warnings: in.Warnings, pins: in.Pins,
 		reporters: in.Reporters, history: in.History, adopted: in.Adopted, asked: in.Asked, pinned: in.Pinned, reports: in.Reports,
 		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt,
 	}

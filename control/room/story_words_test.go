@@ -285,6 +285,8 @@ func happened(e Event) string {
 		return fmt.Sprintf("warned %s %d", e.User, e.Count)
 	case EventPublished:
 		return fmt.Sprintf("%s %s at %s@%d", e.Type, e.User, e.Node, e.Epoch)
+	case EventGone:
+		return fmt.Sprintf("gone %s", e.Node)
 	case EventHomed:
 		return fmt.Sprintf("home %s@%d", e.Node, e.Epoch)
 	case EventRefreshed:

@@ -3,7 +3,6 @@ package room
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -97,17 +96,15 @@ func (s *State) Talk() []Talk {
 // forgotten and comes back begins above the highest epoch that a forgotten one had, so that nobody takes their new
 // microphone for an old one.
 func (s *State) forgetVoices() {
-	for len(s.voices) > voicesMax {
-		var oldest rotunda.UserID
-		for _, u := range slices.Sorted(maps.Keys(s.voices)) {
-			if _, on := s.stage[u]; !on && (oldest == "" || s.voices[u].left < s.voices[oldest].left) {
-				oldest = u
-			}
-		}
-		if oldest == "" {
-			return // all of them are on stage, which is bounded itself
-		}
-		s.epochFloor = max(s.epochFloor, s.voices[oldest].epoch)
-		delete(s.voices, oldest)
+	if len(s.voices) <= voicesMax {
+		return
+	}
+	u, ok := first(s.voices, func(u rotunda.UserID, v voice) (int64, bool) {
+		_, on := s.stage[u]
+		return int64(v.left), !on
+	})
+	if ok {
+		s.epochFloor = max(s.epochFloor, s.voices[u].epoch)
+		delete(s.voices, u)
 	}
 }
