@@ -2,6 +2,7 @@ package etcdlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -15,6 +16,7 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
@@ -35,6 +37,10 @@ const (
 	election = time.Second
 )
 
+// checks are etcd's own comparisons between its members: before one serves, and with each compaction. A member that differs
+// does not start, or raises an alarm, which Ping reports.
+const checks = "InitialCorruptCheck=true,CompactHashCheck=true"
+
 // clusterToken is the name that members of different meshes refuse each other by.
 const clusterToken = "rotunda-1"
 
@@ -50,7 +56,7 @@ func openEmbedded(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control log: %s is in use: %w", cfg.DataDir, err)
 	}
-	server, err := embed.StartEtcd(ec)
+	server, err := startEtcd(ec)
 	if err != nil {
 		unlock()
 		return nil, fmt.Errorf("control log: %w", err)
@@ -61,7 +67,34 @@ func openEmbedded(ctx context.Context, cfg Config) (*Log, error) {
 		l.Close()
 		return nil, fmt.Errorf("control log: %w", err)
 	}
+	if cfg.Join {
+		l.promoting.Go(l.promote)
+	}
 	return l, nil
+}
+
+// errDamaged: etcd gave up while starting. Its own words are in the log.
+var errDamaged = errors.New("etcd cannot start from what is in the data folder")
+
+// startEtcd starts etcd in a goroutine of its own: on files that it cannot make sense of it logs something fatal, which ends
+// the goroutine, or panics.
+func startEtcd(ec *embed.Config) (server *embed.Etcd, err error) {
+	done := make(chan struct{})
+	err = errDamaged
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("%w: %v", errDamaged, p)
+			}
+		}()
+		server, err = embed.StartEtcd(ec)
+	}()
+	<-done
+	if err != nil {
+		return nil, err
+	}
+	return server, nil
 }
 
 // waitReady waits until etcd takes appends. A cluster may come to that later.
@@ -81,7 +114,7 @@ func (l *Log) waitReady(ctx context.Context, cluster bool) error {
 	case err := <-l.server.Err():
 		return err
 	case <-l.server.Server.StopNotify():
-		return fmt.Errorf("etcd stopped while starting")
+		return errDamaged
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -97,6 +130,16 @@ func (c Config) embedded() (*embed.Config, error) {
 	ec.InitialClusterToken = clusterToken
 	ec.AutoCompactionMode, ec.AutoCompactionRetention = embed.CompactorModeRevision, historyKept
 	ec.QuotaBackendBytes = spaceMax
+	if c.space > 0 {
+		ec.QuotaBackendBytes = c.space
+	}
+	gate, ok := ec.ServerFeatureGate.(featuregate.MutableFeatureGate)
+	if !ok {
+		return nil, errors.New("etcd's features cannot be chosen")
+	}
+	if err := gate.Set(checks); err != nil {
+		return nil, err
+	}
 	ec.EnableGRPCGateway = false
 	ec.WarningApplyDuration, ec.WarningUnaryRequestDuration = slow, slow
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(c.Logger))
@@ -156,6 +199,9 @@ func (c Config) member(ec *embed.Config) error {
 	}
 	if c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Key == "" {
 		return fmt.Errorf("a cluster needs a CA, a certificate and a key")
+	}
+	if c.Join {
+		ec.ClusterState = embed.ClusterStateFlagExisting
 	}
 	advertised, _ := url.Parse(own)
 	ec.InitialCluster = strings.Join(initial, ",")

@@ -64,13 +64,18 @@ type Config struct {
 	Name    string // this node's name; with Peers, its key there
 	DataDir string // embedded: where everything is kept; made where it does not exist
 	// Peers are the control nodes, name → https://host:port. It must be the same on all of them.
-	Peers        map[string]string
+	Peers map[string]string
+	// Join: the cluster exists, and AddMember has been called for this node; it matters as long as DataDir is empty. The node
+	// takes the cluster's log over and then counts as one of its members.
+	Join         bool
 	ListenPeer   string // cluster: IP address and port for the other control nodes
 	ListenClient string // IP address and port for the nodes that are no control nodes; empty and alone: no port
 	// Endpoints are the URLs of the control nodes' client ports, or of an operator's own etcd: https, or http without TLS.
 	Endpoints []string
 	TLS       TLS          // needed for a cluster and for https endpoints
 	Logger    *slog.Logger // nil: discards; gets what etcd says from warnings upwards
+
+	space int64 // instead of spaceMax, for tests
 }
 
 // Log is an eventlog.Log over etcd. All methods may be called concurrently.
@@ -80,6 +85,8 @@ type Log struct {
 	server *embed.Etcd // nil: remote
 	unlock func()      // of the data folder; nil: remote
 	logger *slog.Logger
+
+	promoting sync.WaitGroup
 
 	closing sync.Once
 	closed  chan struct{} // closed by Close
@@ -122,6 +129,7 @@ func (l *Log) Close() error {
 	var err error
 	l.closing.Do(func() {
 		close(l.closed)
+		l.promoting.Wait()
 		err = l.client.Close()
 		if errors.Is(err, context.Canceled) {
 			err = nil // what the client says of having been closed

@@ -55,7 +55,7 @@ func (r reader) read(ctx context.Context, room rotunda.RoomID, after eventlog.Po
 	limit = max(1, min(limit, eventlog.ReadMax))
 	first := entryKey(room, max(after.Seq, 1)) // with the one that must be there, to see whether it still is
 	rows, revision, err := r.source.look(ctx, span{from: headKey(room)}, span{from: baseKey(room)},
-		span{from: first, below: end(entryPrefix(room)), limit: limit + 1})
+		span{from: first, below: end(entryPrefix(room)), limit: limit + 2}) // and the one after, which says what the last must be
 	if err != nil {
 		return page{}, fmt.Errorf("room %s: %w", room, err)
 	}
@@ -138,13 +138,14 @@ func check(room rotunda.RoomID, after eventlog.Position, limit int, p page, rows
 			}
 			continue
 		}
-		if len(entries) == limit {
-			break
-		}
-		if at, err = at.Next(room, e); err != nil {
+		next, err := at.Next(room, e)
+		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, e)
+		if len(entries) == limit {
+			break // the last entry of the page is the one that this one follows
+		}
+		at, entries = next, append(entries, e)
 	}
 	if at.Seq > p.end.Seq || at.Seq == p.end.Seq && at != p.end || len(entries) < limit && at != p.end {
 		return nil, broken(room, "the entries end at %v, the head says %v", at, p.end)

@@ -1,0 +1,102 @@
+package etcdlog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
+
+	"rotunda/control/eventlog"
+)
+
+// Member is a control node, as the cluster knows it.
+type Member struct {
+	Name    string // empty: it has been added and has not started yet
+	Peer    string // https://host:port
+	Learner bool   // it takes the log over and does not count yet
+}
+
+// ErrUnknownMember: the cluster has no control node of that name.
+var ErrUnknownMember = errors.New("no such control node")
+
+// promoteEvery is how often a node that joins asks to count as a member: the cluster says no until it has caught up.
+const (
+	promoteEvery = 500 * time.Millisecond
+	promoteMax   = 2 * time.Second // for one answer
+)
+
+// Members lists the control nodes by address.
+func (l *Log) Members(ctx context.Context) ([]Member, error) {
+	resp, err := l.client.MemberList(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("control nodes: %w: %v", eventlog.ErrUnavailable, err)
+	}
+	var out []Member
+	for _, m := range resp.Members {
+		out = append(out, Member{Name: m.Name, Peer: cmp.Or(m.PeerURLs...), Learner: m.IsLearner})
+	}
+	slices.SortFunc(out, func(a, b Member) int { return cmp.Compare(a.Peer, b.Peer) })
+	return out, nil
+}
+
+// AddMember prepares the cluster for one more control node at peer, https://host:port. Then start that node with Peers
+// that lists all and with Join. It counts towards no majority until it has taken the log over. Add one at a time.
+func (l *Log) AddMember(ctx context.Context, peer string) error {
+	if u, err := url.Parse(peer); err != nil || u.Scheme != "https" || u.Port() == "" {
+		return fmt.Errorf("control node at %q: want https://host:port", peer)
+	}
+	if _, err := l.client.MemberAddAsLearner(ctx, []string{peer}); err != nil {
+		return fmt.Errorf("control node at %s: %w", peer, err)
+	}
+	return nil
+}
+
+// RemoveMember takes a control node out of the cluster, be it alive or dead, by its name or, where it has none yet, by its
+// peer address. Its folder is of no use after that. It refuses to remove the last one.
+func (l *Log) RemoveMember(ctx context.Context, nameOrPeer string) error {
+	resp, err := l.client.MemberList(ctx)
+	if err != nil {
+		return fmt.Errorf("control nodes: %w: %v", eventlog.ErrUnavailable, err)
+	}
+	for _, m := range resp.Members {
+		if m.Name != nameOrPeer && !slices.Contains(m.PeerURLs, nameOrPeer) {
+			continue
+		}
+		if len(resp.Members) == 1 {
+			return fmt.Errorf("control node %s is the last one", nameOrPeer)
+		}
+		if _, err := l.client.MemberRemove(ctx, m.ID); err != nil {
+			return fmt.Errorf("control node %s: %w", nameOrPeer, err)
+		}
+		return nil
+	}
+	return fmt.Errorf("control node %s: %w", nameOrPeer, ErrUnknownMember)
+}
+
+// promote makes this node, which joins a cluster, count as a member as soon as it has caught up.
+func (l *Log) promote() {
+	s := l.server.Server
+	for {
+		if s.Cluster().Member(s.MemberID()) != nil && !s.IsLearner() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), promoteMax)
+		_, err := s.PromoteMember(ctx, uint64(s.MemberID()))
+		cancel()
+		if err == nil {
+			l.logger.Info("control log: this node has caught up and counts as a member")
+			return
+		}
+		if errors.Is(err, membership.ErrMemberNotLearner) {
+			return
+		}
+		if l.pause(context.Background(), promoteEvery) != nil {
+			return
+		}
+	}
+}
