@@ -112,6 +112,7 @@ func (s *State) applyCreated(e Event) {
 	if e.Details != nil {
 		s.Details = *e.Details
 	}
+	s.Details.Policy = s.Details.Policy.filled()
 	s.Phase, s.CreatedAt, s.Home, s.Epoch = Scheduled, e.At, e.Node, 1
 	if s.Details.StartsAt.IsZero() {
 		s.Phase, s.StartedAt = Live, e.At

@@ -82,7 +82,7 @@ func (d *draft) admit(cmd Command) error {
 // settled commands make sense in a room that is over: most of them are carried out by its end already.
 func settled(cmd Command) bool {
 	switch cmd.(type) {
-	case End, Unpublish, Withdraw, Report, Present, Absent, Lost, Tick:
+	case End, Unpublish, Withdraw, Present, Absent, Lost, Tick, Report, Unban:
 		return true
 	}
 	return false

@@ -100,7 +100,7 @@ type Audience string
 
 // The audiences.
 const (
-	ForAll       Audience = "all"
+	ForAll       Audience = "all"       // the reasons for what was done to a person are theirs all the same
 	ForConcerned Audience = "concerned" // whom it is about, who did it, host and co-hosts
 	ForOperator  Audience = "operator"  // nobody else, whatever their role in the room
 )
@@ -119,16 +119,19 @@ func (e Event) Audience() Audience {
 // EventWithheld stands in the event feed for an event that is not for the reader.
 const EventWithheld EventType = "withheld"
 
-// For returns e as u may see it in the state after it: whole, or only that something happened (EventWithheld, with Seq and
-// At). An empty u is somebody of whom nothing is known.
+// For returns e as u may see it in the state after it: whole, without the reason that was given to somebody else, or only
+// that something happened (EventWithheld, with Seq and At). An empty u is somebody of whom nothing is known.
 func (e Event) For(s *State, u rotunda.UserID) Event {
-	switch e.Audience() {
-	case ForAll:
+	to := e.Audience()
+	if u != "" && to != ForOperator && (u == e.User || u == e.By || s.Role(u).Rank() >= rotunda.Cohost.Rank()) {
 		return e
-	case ForConcerned:
-		if u != "" && (u == e.User || u == e.By || s.Role(u).Rank() >= rotunda.Cohost.Rank()) {
-			return e
-		}
 	}
-	return Event{Seq: e.Seq, At: e.At, Type: EventWithheld}
+	if to != ForAll {
+		return Event{Seq: e.Seq, At: e.At, Type: EventWithheld}
+	}
+	switch e.Type {
+	case EventDenied, EventRemoved, EventMuted:
+		e.Reason = ""
+	}
+	return e
 }

@@ -32,6 +32,7 @@ func (s *State) applyEdited(e Event) {
 		s.RulesVersion++
 	}
 	s.Details = *e.Details
+	s.Details.Policy = s.Details.Policy.filled()
 	from := max(0, len(s.history)+1-HistoryMax)
 	s.history = append(slices.Clone(s.history[from:]), Revision{
 		Seq: e.Seq, At: e.At, By: e.By, Changed: changed, Title: s.Details.Title, Mode: s.Details.Mode,

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -128,6 +129,19 @@ func (m Mode) preset(p Policy) Policy {
 	}
 	p.FloorLock = m == Rotating
 	p.MuteOnEntry = m == Lecture || m == Questions
+	return p
+}
+
+// filled is p with the usual values where it has none that are possible: events of an older version lack what is new.
+func (p Policy) filled() Policy {
+	usual := Discussion.usual()
+	p.SpeakersMax = cmp.Or(p.SpeakersMax, usual.SpeakersMax)
+	p.Requests = cmp.Or(p.Requests, usual.Requests)
+	p.Reactions = cmp.Or(p.Reactions, usual.Reactions)
+	p.Sanction = cmp.Or(p.Sanction, usual.Sanction)
+	p.Turn = cmp.Or(p.Turn, usual.Turn)
+	p.HostHold = cmp.Or(p.HostHold, usual.HostHold)
+	p.HoldMax = cmp.Or(p.HoldMax, usual.HoldMax)
 	return p
 }
 

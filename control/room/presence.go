@@ -56,7 +56,7 @@ func (c Present) decide(d *draft) error {
 		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
 	}
 	p, ok := d.stage[c.User]
-	if ok && !slices.Contains(p.Nodes, c.Node) && len(p.Nodes) < nodesMax {
+	if ok && d.Phase != Ended && !slices.Contains(p.Nodes, c.Node) && len(p.Nodes) < nodesMax {
 		d.emit(Event{Type: EventPresent, User: c.User, Node: c.Node})
 	}
 	return nil
@@ -67,7 +67,7 @@ func (c Absent) decide(d *draft) error {
 		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
 	}
 	p, ok := d.stage[c.User]
-	if ok && (slices.Contains(p.Nodes, c.Node) || !p.heardOf()) {
+	if ok && d.Phase != Ended && (slices.Contains(p.Nodes, c.Node) || !p.heardOf()) {
 		d.emit(Event{Type: EventAbsent, User: c.User, Node: c.Node})
 	}
 	return nil
@@ -103,6 +103,9 @@ func (c Lost) decide(d *draft) error {
 func (d *draft) gone(node rotunda.NodeID) error {
 	if err := node.Valid(); err != nil {
 		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
+	}
+	if d.Phase == Ended {
+		return nil
 	}
 	for _, p := range d.stage {
 		if p.Live && p.Node == node || slices.Contains(p.Nodes, node) {

@@ -3,10 +3,17 @@
 //
 // Decide may refuse and changes nothing; Apply may change and never refuses. Whoever decides appends the events to the
 // room's log (package eventlog) under the condition that nobody appended in between; every node applies the log in its
-// order, and so every node has the same state at the same sequence number. The one invariant, checked by
-// CheckInvariants: a room that is not over has exactly one host, and nobody who is banned is on stage or in the queue.
+// order, and so every node has the same state at the same sequence number. The invariant, checked by
+// CheckInvariants: a room has exactly one host, nobody who is banned is on stage or in the queue, nobody comes on stage
+// with an open microphone, and every list has a bound.
 //
 // Who may do what is one table, Permissions; the code asks it and the documentation prints it.
+//
+// Nothing happens by itself: Deadline says when something is due, and whoever is first to command Tick then does it. So
+// the host's role passes on, turns end and dead rooms end by events, at one sequence number, on all nodes.
+//
+// While the log is away, Restrict decides what only takes away. Such facts are laid over a state (Overlay) until the log
+// has them (Adopt), by one rule that does not mind their order.
 //
 // A State is not safe for concurrent use while Apply runs. Package control hands out states that are never applied to
 // again: those may be read from any goroutine.
