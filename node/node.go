@@ -61,7 +61,7 @@ type Node struct {
 
 // keys is what tokens are signed and checked with.
 type keys struct {
-	signer  *token.Signer // nil: no guests
+	signer  *token.Signer // nil: nobody gets a token here
 	keyring *token.Keyring
 }
 
@@ -98,10 +98,8 @@ func loadKeys(cfg config.Tokens) (keys, error) {
 			return k, err
 		}
 		public[kid] = private.Public().(ed25519.PublicKey)
-		if cfg.Guests {
-			if k.signer, err = token.NewSigner(kid, private); err != nil {
-				return k, err
-			}
+		if k.signer, err = token.NewSigner(kid, private); err != nil {
+			return k, err
 		}
 	}
 	for _, file := range cfg.Verify {
@@ -285,9 +283,16 @@ func (n *Node) serve(ctx context.Context) error {
 		node: n.cfg.ID, control: n.control, mesh: n.mesh, bg: n.bg, metrics: n.metrics, logger: n.logger,
 		served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
 	}
+	accounts, err := openSignIn(n.cfg.OIDC)
+	if err != nil {
+		return err
+	}
+	if accounts != nil {
+		defer accounts.Close()
+	}
 	door, err := api.New(api.Config{
-		Control: n.control, People: store, Pictures: pictures, Mesh: n.mesh, Keyring: n.keys.keyring, Signer: n.keys.signer, Self: n.self(),
-		Presence: attendance{n.rooms}, Metrics: n.metrics, Logger: n.logger,
+		Control: n.control, People: store, Pictures: pictures, Presence: attendance{n.rooms}, Mesh: n.mesh, Self: n.self(),
+		Keyring: n.keys.keyring, Signer: n.keys.signer, Guests: n.cfg.Tokens.Guests, SignIn: accounts, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
 		return err

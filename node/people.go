@@ -2,13 +2,18 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"rotunda/control/api"
 	"rotunda/control/eventlog"
+	"rotunda/control/oidc"
 	"rotunda/control/people"
 	"rotunda/control/token"
+	"rotunda/node/config"
 	"rotunda/node/rtc"
 )
 
@@ -20,6 +25,23 @@ func (n *Node) openPeople(log eventlog.Log) (*people.Store, *people.Gallery, err
 	})
 	n.holders.refused = store.Refused
 	return store, pictures, err
+}
+
+// openSignIn returns the operator's identity provider; nil: there is none.
+func openSignIn(cfg config.OIDC) (*oidc.Provider, error) {
+	if cfg.Issuer == "" {
+		return nil, nil
+	}
+	secret := []byte(nil)
+	if cfg.ClientSecretFile != "" {
+		var err error
+		if secret, err = os.ReadFile(cfg.ClientSecretFile); err != nil {
+			return nil, fmt.Errorf("oidc.client_secret_file: %w", err)
+		}
+	}
+	return oidc.New(oidc.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: strings.TrimSpace(string(secret)), RedirectURL: cfg.RedirectURL, Scopes: cfg.Scopes,
+	})
 }
 
 // endRefused ends what those have open whose token is believed no more, as soon as the log says so.

@@ -28,6 +28,7 @@ import (
 
 	"rotunda"
 	"rotunda/control"
+	"rotunda/control/oidc"
 	"rotunda/control/people"
 	"rotunda/control/token"
 	"rotunda/metrics"
@@ -44,13 +45,15 @@ type Config struct {
 	People  *people.Store
 	Mesh    Mesh
 	Keyring *token.Keyring // whose tokens are believed
-	Signer  *token.Signer  // mints guests' tokens; nil: no guests
+	Signer  *token.Signer  // mints the tokens of guests and of people who sign in; nil: neither
+	Guests  bool           // whether anybody who gives a name gets a token
+	SignIn  *oidc.Provider // the operator's accounts; nil: nobody signs in here
 	Self    rotunda.Member // this node; its newest coordinate is taken from Mesh
 
 	Pictures *people.Gallery // nil: nobody has a picture
 	Presence Presence        // nil: listeners are not counted, and reactions go nowhere
 
-	GuestLife time.Duration // how long a guest's token is good; 0: 12 h
+	GuestLife time.Duration // how long the tokens given out here are good; 0: 12 h
 	Limits    Limits
 	// Address says where a request comes from, for the limits; nil: the other end of the connection. Behind a proxy it has
 	// to be what the proxy says.
@@ -64,15 +67,16 @@ type Config struct {
 
 // API is the HTTP side of one node.
 type API struct {
-	cfg     Config
-	limits  limiters
-	answers *answers
-	feeds   *feeds
-	seats   *seats
-	huma    huma.API
-	mux     *http.ServeMux
-	bodies  map[string]int // pattern of a call → its longest body, where that is not bodyMax; never changed after New
-	openapi []byte         // the document, encoded
+	cfg      Config
+	limits   limiters
+	answers  *answers
+	feeds    *feeds
+	signedIn *signedIn
+	seats    *seats
+	huma     huma.API
+	mux      *http.ServeMux
+	bodies   map[string]int // pattern of a call → its longest body, where that is not bodyMax; never changed after New
+	openapi  []byte         // the document, encoded
 }
 
 // New checks the configuration, reporting every problem at once, and makes an API.
@@ -83,6 +87,9 @@ func New(cfg Config) (*API, error) {
 	}
 	if err := cfg.Self.ID.Valid(); err != nil {
 		errs = append(errs, fmt.Errorf("config: Self: %w", err))
+	}
+	if (cfg.Guests || cfg.SignIn != nil) && cfg.Signer == nil {
+		errs = append(errs, errors.New("config: guests and people who sign in need a Signer"))
 	}
 	if cfg.GuestLife < 0 {
 		errs = append(errs, errors.New("config: GuestLife is negative"))
@@ -110,10 +117,11 @@ func New(cfg Config) (*API, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &API{
-		cfg:     cfg,
-		limits:  newLimiters(cfg.Limits),
-		answers: newAnswers(),
-		feeds:   &feeds{byRoom: map[rotunda.RoomID]*feed{}},
+		cfg:      cfg,
+		limits:   newLimiters(cfg.Limits),
+		answers:  newAnswers(),
+		signedIn: &signedIn{bySecret: map[string]waiting{}},
+		feeds:    &feeds{byRoom: map[rotunda.RoomID]*feed{}},
 		seats: &seats{
 			perAddress: cfg.Limits.Streams, total: cfg.Limits.StreamsTotal, byName: map[string]int{}, open: map[*seat]struct{}{},
 		},

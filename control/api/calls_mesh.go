@@ -2,9 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/base32"
-	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -80,18 +77,12 @@ func (a *API) registerMesh() {
 const guestPrefix = "g_"
 
 func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, error) {
-	if a.cfg.Signer == nil {
+	if a.cfg.Signer == nil || !a.cfg.Guests {
 		return nil, errGuests
 	}
-	var random [32]byte
-	if _, err := io.ReadFull(a.cfg.Rand, random[:]); err != nil {
-		return nil, fmt.Errorf("randomness: %w", err)
-	}
-	letters := base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-	now := a.cfg.Now()
-	c := token.Claims{
-		User: rotunda.UserID(guestPrefix + letters.EncodeToString(random[:16])), Name: strings.TrimSpace(in.Body.Name),
-		Issued: now, Expires: now.Add(a.cfg.GuestLife).UTC().Truncate(time.Second), ID: letters.EncodeToString(random[16:]),
+	c, err := a.newClaims("", strings.TrimSpace(in.Body.Name))
+	if err != nil {
+		return nil, err
 	}
 	if err := token.ValidName(c.Name); err != nil || c.Name == "" {
 		p := byStatus[http.StatusUnprocessableEntity].problem(http.StatusUnprocessableEntity)
@@ -104,7 +95,7 @@ func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, err
 		return nil, err
 	}
 	if len(in.Body.Avatar) > 0 {
-		if err := allow(a.limits.pictures, now, "guest "+addressOf(ctx)); err != nil {
+		if err := allow(a.limits.pictures, a.cfg.Now(), "guest "+addressOf(ctx)); err != nil {
 			return nil, err
 		}
 		if err := a.showPicture(ctx, c, in.Body.Avatar); err != nil {

@@ -27,6 +27,7 @@ func document(registry huma.Registry) *huma.OpenAPI {
 			{Name: "Profiles", Description: "What people say of themselves."},
 			{Name: "Reports", Description: "From people to the operator."},
 			{Name: "Operator", Description: "For whoever runs the mesh: tokens with the scope \"operator\"."},
+			{Name: "Sign-in", Description: "With the operator's own accounts, in a browser."},
 			{Name: "Mesh", Description: "Which node to use."},
 		},
 		Components: &huma.Components{

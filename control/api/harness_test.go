@@ -76,7 +76,7 @@ func newNode(t testing.TB, id rotunda.NodeID, log eventlog.Log, edit func(*Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Control: c, People: store, Mesh: members{}, Keyring: ring, Signer: signer(t), Self: rotunda.Member{ID: id, Region: "us-east", State: rotunda.Alive}}
+	cfg := Config{Control: c, People: store, Mesh: members{}, Keyring: ring, Signer: signer(t), Guests: true, Self: rotunda.Member{ID: id, Region: "us-east", State: rotunda.Alive}}
 	if edit != nil {
 		edit(&cfg)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rotunda/control"
+	"rotunda/control/oidc"
 	"rotunda/control/people"
 	"rotunda/control/room"
 	"rotunda/control/token"
@@ -76,6 +77,8 @@ var (
 	// ErrOverloaded: this node takes no more of the kind; another may.
 	ErrOverloaded  = errors.New("node full")
 	errGuests      = errors.New("guests are not allowed")
+	errSignIn      = errors.New("nobody signs in here")
+	errNotSignedIn = errors.New("no sign-in of this browser waits")
 	errPictures    = errors.New("this node keeps no pictures")
 	errOperator    = errors.New("an operator's token is needed")
 	errTooLarge    = errors.New("body too large")
@@ -108,6 +111,9 @@ var rules = []rule{
 	{err: people.ErrRevoked, status: 401, slug: "revoked-token", title: "The token was taken back"},
 	{err: people.ErrBanned, status: 403, slug: "banned-everywhere", title: "You are banned from this mesh"},
 	{err: errOperator, status: 403, slug: "operator-only", title: "Only the mesh's operator may do that"},
+	{err: errSignIn, status: 403, slug: "sign-in-off", title: "This mesh has no accounts to sign in with"},
+	{err: errNotSignedIn, status: 403, slug: "not-signed-in", title: "No sign-in of this browser is waiting"},
+	{err: oidc.ErrRefused, status: 403, slug: "sign-in-refused", title: "That sign-in cannot go on; begin again"},
 	{err: errPictures, status: 403, slug: "pictures-off", title: "This mesh keeps no pictures"},
 	{err: token.ErrWrongRoom, status: 403, slug: "wrong-room", title: "The token is for another room"},
 	{err: errGuests, status: 403, slug: "guests-off", title: "This mesh takes no guests"},
@@ -134,6 +140,7 @@ var rules = []rule{
 	{err: errStreams, status: 429, slug: "too-many-streams", title: "Too many event streams from this address", retry: 10 * time.Second},
 	{err: ErrOverloaded, status: 503, slug: "overloaded", title: "This node is full; try another", retry: 5 * time.Second},
 	{err: control.ErrUnavailable, status: 503, slug: "log-unavailable", title: "Decisions cannot be kept at the moment; nothing was changed", retry: 2 * time.Second},
+	{err: oidc.ErrUnavailable, status: 503, slug: "sign-in-unavailable", title: "The identity provider does not answer", retry: 5 * time.Second},
 	{err: people.ErrUnavailable, status: 503, slug: "log-unavailable", title: "Decisions cannot be kept at the moment; nothing was changed", retry: 2 * time.Second},
 	{err: people.ErrUnknownOutcome, status: 504, slug: "outcome-unknown", title: "The decision may or may not have been kept; look before you try again", retry: 2 * time.Second},
 	{err: control.ErrUnknownOutcome, status: 504, slug: "outcome-unknown", title: "The decision may or may not have been kept; look before you try again", retry: 2 * time.Second},

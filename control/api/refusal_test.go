@@ -169,7 +169,7 @@ func TestMethodNotAllowedSaysWhatIs(t *testing.T) {
 }
 
 func TestGuestsCanBeOff(t *testing.T) {
-	n := newNode(t, "us-east-1", new(eventlog.Memory), func(c *Config) { c.Signer = nil })
+	n := newNode(t, "us-east-1", new(eventlog.Memory), func(c *Config) { c.Signer, c.Guests = nil, false })
 	if a := n.ask("POST", "/v1/guests", "", `{"name":"Ada"}`); a.status != 403 || a.slug() != "guests-off" {
 		t.Errorf("%d %s", a.status, a.raw)
 	}

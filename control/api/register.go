@@ -22,22 +22,24 @@ import (
 type operation struct {
 	id, method, path, tag, summary, about string
 
-	status   int      // of success; 0: 200
-	user     bool     // needs a token; and Idempotency-Key counts
-	known    bool     // may carry a token, and then is answered as that person
-	once     bool     // Idempotency-Key counts without a token, per address
-	only     bool     // needs an operator's token; and user
-	operator bool     // of a command: an operator may give it too, whatever they are in the room
-	bodyMax  int      // longest body; 0: bodyMax
-	rate     *buckets // besides the rates of all calls: per user, or per address where no token is needed
-	errors   []int    // statuses of refusal besides those that follow from the rest
+	status    int      // of success; 0: 200
+	user      bool     // needs a token; and Idempotency-Key counts
+	known     bool     // may carry a token, and then is answered as that person
+	once      bool     // Idempotency-Key counts without a token, per address
+	loose     bool     // takes query parameters that it does not know
+	addressed bool     // no token; its own rate counts, per address
+	only      bool     // needs an operator's token; and user
+	operator  bool     // of a command: an operator may give it too, whatever they are in the room
+	bodyMax   int      // longest body; 0: bodyMax
+	rate      *buckets // besides the rates of all calls: per user, or per address where no token is needed
+	errors    []int    // statuses of refusal besides those that follow from the rest
 }
 
 // register adds a call: handle gets what was decoded and answers, or says what is wrong.
 func register[I, O any](a *API, op operation, handle func(context.Context, *I) (*O, error)) {
 	h := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Tags: []string{op.tag}, Summary: op.summary, Description: op.about,
-		DefaultStatus: op.status, MaxBodyBytes: int64(cmp.Or(op.bodyMax, bodyMax)) + 1, BodyReadTimeout: bodyTime, RejectUnknownQueryParameters: true,
+		DefaultStatus: op.status, MaxBodyBytes: int64(cmp.Or(op.bodyMax, bodyMax)) + 1, BodyReadTimeout: bodyTime, RejectUnknownQueryParameters: !op.loose,
 		Responses: a.refusals(op, reflect.TypeFor[I]()),
 	}
 	if op.bodyMax > 0 {
@@ -51,7 +53,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 	if (op.user || op.once) && op.method != http.MethodGet {
 		h.Parameters = []*huma.Param{idempotencyKey}
 	}
-	if op.user || op.once || op.known {
+	if op.user || op.once || op.known || op.addressed {
 		h.Middlewares = huma.Middlewares{a.gate(op)}
 	}
 	huma.Register(a.huma, h, func(ctx context.Context, in *I) (*O, error) {
@@ -190,6 +192,7 @@ func (a *API) routes() error {
 	a.registerProfiles()
 	a.registerReports()
 	a.registerOperator()
+	a.registerSignIn()
 	a.registerMesh()
 	describe(registry.Map())
 	doc, err := json.MarshalIndent(a.huma.OpenAPI(), "", "  ")

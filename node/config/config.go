@@ -38,6 +38,7 @@ type Config struct {
 	Admin   Admin   `yaml:"admin"`
 	TLS     TLS     `yaml:"tls"`
 	Tokens  Tokens  `yaml:"tokens"`
+	OIDC    OIDC    `yaml:"oidc"`
 
 	// WAN (wan) delays what this node sends to the nodes of a region by that long, one way, to try a mesh on one machine
 	// as if it stood apart. `rotunda up --wan` writes it. Default: no delay. At most 2 s each.
@@ -139,6 +140,23 @@ type Tokens struct {
 	Guests bool `yaml:"guests" help:"let anybody in who gives a name"`
 }
 
+// OIDC is sign-in with accounts of your own identity provider (OpenID Connect, authorization code with PKCE). Who has signed in
+// gets a token of tokens.signing_key, as guests do; both can be on. Default: off.
+type OIDC struct {
+	// Issuer (oidc.issuer) is the provider as it calls itself; its discovery document is at
+	// ISSUER/.well-known/openid-configuration. It turns sign-in on, and needs tokens.signing_key.
+	Issuer string `yaml:"issuer" help:"issuer URL of your OpenID provider; empty: no sign-in"`
+	// ClientID (oidc.client_id) is who the mesh is to the provider. Needed with issuer.
+	ClientID string `yaml:"client_id" help:"client id of the mesh at the provider"`
+	// ClientSecretFile (oidc.client_secret_file) is a file with the client's secret. Default: none, a public client.
+	ClientSecretFile string `yaml:"client_secret_file" help:"file of the client's secret"`
+	// RedirectURL (oidc.redirect_url) is where the provider sends people back to. It is to be registered there, one for each
+	// node: a sign-in ends on the node where it began. Default: http.url and /v1/sign-in/callback.
+	RedirectURL string `yaml:"redirect_url" help:"where the provider sends people back to"`
+	// Scopes (oidc.scopes) are asked for beside openid. Default: profile, for the name.
+	Scopes []string `yaml:"scopes" help:"scopes to ask for beside openid"`
+}
+
 // WithDefaults returns c with every default filled in that the other fields decide. It does not look at the machine.
 func (c Config) WithDefaults() Config {
 	set := func(field *string, value string) {
@@ -174,6 +192,14 @@ func (c Config) WithDefaults() Config {
 			scheme = "https://"
 		}
 		set(&c.HTTP.URL, scheme+address)
+	}
+	if c.OIDC.Issuer != "" {
+		if c.HTTP.URL != "" {
+			set(&c.OIDC.RedirectURL, strings.TrimSuffix(c.HTTP.URL, "/")+"/v1/sign-in/callback")
+		}
+		if len(c.OIDC.Scopes) == 0 {
+			c.OIDC.Scopes = []string{"profile"}
+		}
 	}
 	return c
 }

@@ -162,6 +162,18 @@ func TestSecureDefaults(t *testing.T) {
 	}
 }
 
+// Sign-in needs three lines; the rest follows.
+func TestSignInDefaults(t *testing.T) {
+	path := folder(t, good+"oidc: {issuer: 'https://a.example', client_id: mesh, client_secret_file: oidc.secret}\n")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "oidc.secret"), []byte("s"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path, nil, nil)
+	if err != nil || c.OIDC.RedirectURL != c.HTTP.URL+"/v1/sign-in/callback" || len(c.OIDC.Scopes) != 1 || !filepath.IsAbs(c.OIDC.ClientSecretFile) {
+		t.Errorf("%+v, %v", c.OIDC, err)
+	}
+}
+
 // Whoever pastes a key instead of a file name is told, and the key is in no message.
 func TestSecretsAreNeverShown(t *testing.T) {
 	const gossip, pem = "3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8=", "MC4CAQAwBQYDK2VwBCIEIHsecretsecretsecretsecretsecretsecrets"
@@ -218,6 +230,11 @@ func TestRefused(t *testing.T) {
 		"URL with a path":       {good + "http: {url: 'https://x.org/rooms'}\n", "is not like https://node.example.org"},
 		"one socket twice":      {good + "http: {listen: ':9000'}\nadmin: {listen: ':9000'}\n", `admin.listen: ":9000" is the address of http.listen as well`},
 		"no way to be reached":  {strings.Replace(good, "host: 192.0.2.7\n", "", 1), "cascade.advertise: needed, or host"},
+		"sign-in, no client":    {good + "oidc: {issuer: 'https://accounts.example'}\n", "oidc.client_id: needed"},
+		"sign-in, no key":       {strings.Replace(good, "signing_key: token.key", "verify: [token.pub]", 1) + "oidc: {issuer: 'https://a.example', client_id: x}\n", "tokens.signing_key: needed, since oidc.issuer is set"},
+		"client without issuer": {good + "oidc: {client_id: x}\n", "oidc.client_id: does nothing without oidc.issuer"},
+		"issuer is no URL":      {good + "oidc: {issuer: accounts.example, client_id: x}\n", "oidc.issuer: \"accounts.example\" is not like"},
+		"no client secret":      {good + "oidc: {issuer: 'https://a.example', client_id: x, client_secret_file: none}\n", "oidc.client_secret_file: "},
 		"a folder for a key":    {strings.Replace(good, "cert: node.crt", "cert: .", 1), "is a folder"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -186,7 +186,7 @@ func (l *loader) placed(p Problem) Problem {
 // namesSecret reports whether people may paste a secret itself where the key wants the name of its file.
 func namesSecret(key string) bool {
 	switch key {
-	case "http.key", "tls.key", "gossip.key_file", "tokens.signing_key":
+	case "http.key", "tls.key", "gossip.key_file", "tokens.signing_key", "oidc.client_secret_file":
 		return true
 	}
 	return false
@@ -201,7 +201,10 @@ func meant(word string) string {
 
 // resolve makes the names of files in c absolute or relative to the process, from relative to folder.
 func (c *Config) resolve(folder string) {
-	names := []*string{&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.Tokens.SigningKey}
+	names := []*string{
+		&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.Tokens.SigningKey,
+		&c.OIDC.ClientSecretFile,
+	}
 	for i := range c.Tokens.Verify {
 		names = append(names, &c.Tokens.Verify[i])
 	}

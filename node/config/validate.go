@@ -48,6 +48,7 @@ func (c Config) check() Problems {
 	c.checkPorts(k)
 	c.checkLog(k)
 	c.checkSecrets(k)
+	c.checkOIDC(k)
 	for _, region := range slices.Sorted(maps.Keys(c.WAN)) {
 		key := "wan." + string(region)
 		if err := region.Valid(); err != nil {
@@ -172,6 +173,40 @@ func (c *Config) checkSecrets(k *checker) {
 	}
 }
 
+func (c *Config) checkOIDC(k *checker) {
+	o := c.OIDC
+	if o.Issuer == "" {
+		for key, set := range map[string]bool{
+			"oidc.client_id": o.ClientID != "", "oidc.client_secret_file": o.ClientSecretFile != "", "oidc.redirect_url": o.RedirectURL != "",
+			"oidc.scopes": len(o.Scopes) > 0,
+		} {
+			if set {
+				k.fail(key, "does nothing without oidc.issuer")
+			}
+		}
+		return
+	}
+	k.url("oidc.issuer", o.Issuer)
+	k.url("oidc.redirect_url", o.RedirectURL)
+	if o.ClientID == "" {
+		k.fail("oidc.client_id", "needed: who the mesh is to the provider")
+	}
+	if o.ClientSecretFile != "" {
+		k.file("oidc.client_secret_file", o.ClientSecretFile, "")
+	}
+	if c.Tokens.SigningKey == "" {
+		k.fail("tokens.signing_key", "needed, since oidc.issuer is set: the tokens of people who sign in are signed with it (make one with: rotunda keygen token)")
+	}
+}
+
+// url checks an address that browsers or this node go to.
+func (k *checker) url(key, raw string) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		k.fail(key, "%.80q is not like https://accounts.example.org", raw)
+	}
+}
+
 func (k *checker) name(key, value string, err error, what string) {
 	if value == "" {
 		k.fail(key, "needed: %s", what)
@@ -270,6 +305,7 @@ func (c Config) checkFiles() Problems {
 	look("tls.cert", c.TLS.Cert, false)
 	look("tls.key", c.TLS.Key, true)
 	look("tokens.signing_key", c.Tokens.SigningKey, true)
+	look("oidc.client_secret_file", c.OIDC.ClientSecretFile, true)
 	for i, name := range c.Tokens.Verify {
 		look(fmt.Sprintf("tokens.verify[%d]", i), name, false)
 	}
