@@ -22,6 +22,11 @@ const lookMs = 50;
 /** Why there is no room to show. */
 export type Gone = "unknown" | "removed" | "banned";
 
+/** banned reports whether a node refuses this person the room, or all rooms. */
+function banned(error: unknown): boolean {
+  return error instanceof Problem && (error.slug === "banned" || error.slug === "banned-everywhere");
+}
+
 /** RoomState is everything the screen shows of one room. */
 export interface RoomState {
   view: View | null;
@@ -294,6 +299,7 @@ export class Session {
     if (line.at === "waiting") this.#follow();
     if (line.at !== "refused") return;
     if (error instanceof Problem && error.status === 404) this.state.set({ gone: "unknown" });
+    else if (banned(error)) this.state.set({ gone: "banned" });
     else this.#options.trouble(error);
   }
 
