@@ -204,13 +204,10 @@ func (s *State) enter(e Event, role rotunda.Role) {
 		p = Participant{User: e.User, Name: e.Name, Muted: true, SSRC: v.ssrc, Epoch: v.epoch, Since: e.At}
 	}
 	if role != rotunda.Host {
-		switch {
-		case role != rotunda.Cohost:
-			p.Appointed = 0
-		case p.Role != rotunda.Cohost:
+		p.Role, p.Appointed = role, 0
+		if role == rotunda.Cohost {
 			p.Appointed = e.Seq
 		}
-		p.Role = role
 	}
 	put(&s.stage, e.User, p)
 	if role == rotunda.Host {

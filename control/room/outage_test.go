@@ -73,6 +73,9 @@ func TestFactsAgainstTheLog(t *testing.T) {
 	if over.Host != "sue" || !over.Muted("sue") {
 		t.Errorf("host %s, muted %v; want sue, muted", over.Host, over.Muted("sue"))
 	}
+	if events := handed.Adopt([]Event{fact(EventRemoved, "sue")}); len(events) > 0 {
+		t.Errorf("a fact about the host goes into the log: %+v", events)
+	}
 	// Approved meanwhile, denied by the fact: on stage they stay, for a denial takes nothing from them.
 	approved := s.Clone()
 	fold(approved, decided(t, approved, "ada", Approve{"lee"}))

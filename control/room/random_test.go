@@ -124,6 +124,42 @@ var everyEvent = []EventType{
 	EventRotationStopped, EventTurn, EventTurnWarned, EventTurnExtended, EventTurnEnded,
 }
 
+// Two futures of one state do not touch each other, nor the state.
+func TestForksShareNothing(t *testing.T) {
+	for seed := range uint64(200) {
+		d := dice(rand.New(rand.NewPCG(seed, 6)).IntN)
+		now := time.Unix(1_700_000_000, 0)
+		grow := func(s *State) string {
+			for i := range 60 {
+				now = now.Add(time.Duration(d(20)) * time.Second)
+				actor, cmd := d.command(s)
+				if events, err := s.Decide(now, actor, cmd); err == nil {
+					fold(s, events)
+				}
+				fold(s, s.Adopt([]Event{{ID: fmt.Sprint("f", seed, i, d(1000)), At: now, Type: EventMuted, User: d.user()}}))
+			}
+			return encoded(t, s)
+		}
+		s := New("room")
+		before := grow(s)
+		one, two := s.Clone(), s.Clone()
+		first := grow(one)
+		grow(two)
+		if encoded(t, one) != first || encoded(t, s) != before {
+			t.Fatalf("seed %d: a fork changed another one, or what it came from", seed)
+		}
+	}
+}
+
+func encoded(t *testing.T, s *State) string {
+	t.Helper()
+	b, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // Facts decided while the log was away: the same overlay whatever their order and however often they are heard, whole,
 // taking away only; and once they are in the log, they are no more.
 func TestRandomFacts(t *testing.T) {
@@ -179,6 +215,10 @@ func TestRandomFacts(t *testing.T) {
 		}
 		if diff := cmp.Diff(over, s, whole, cmpopts.IgnoreFields(State{}, "Seq")); diff != "" {
 			t.Fatalf("seed %d: the log says something else than the overlay:\n%s", seed, diff)
+		}
+		grow(30) // people unmute, are let in again, …
+		if again := s.Adopt(shuffled); len(again) > 0 {
+			t.Fatalf("seed %d: facts that were in the log before count again: %+v", seed, again)
 		}
 	}
 }

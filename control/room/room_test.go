@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,24 @@ func TestCloneSharesNothing(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, s, whole); diff != "" {
 		t.Errorf("changes of a clone reached the original:\n%s", diff)
+	}
+}
+
+// Every map of a state is copied, whatever fields there will be.
+func TestCloneCopiesEveryMap(t *testing.T) {
+	s := New("room")
+	v := reflect.ValueOf(s).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Map {
+			made := reflect.MakeMap(f.Type())
+			reflect.NewAt(f.Type(), f.Addr().UnsafePointer()).Elem().Set(made)
+		}
+	}
+	c := reflect.ValueOf(s.Clone()).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Map && f.Pointer() == c.Field(i).Pointer() {
+			t.Errorf("a clone shares %s", v.Type().Field(i).Name)
+		}
 	}
 }
 
