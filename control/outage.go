@@ -32,8 +32,8 @@ type Outage struct {
 const (
 	// patience is how long a decision that restricts waits for the log before it takes effect without it.
 	patience = 150 * time.Millisecond
-	// awayFor is how long the next ones do not wait after that.
-	awayFor = time.Second
+	// awayFor is how long the next ones do not wait after that: until Run's probe has found out for itself.
+	awayFor = probeEvery + commandMax
 	// settleEvery is how often facts and log are compared.
 	settleEvery = 250 * time.Millisecond
 	// spreadEvery is how often a fact is sent again, for nodes that were not there; spreadAtOnce of them at a time.
@@ -50,12 +50,6 @@ func (o *outage) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd ro
 	if o.cfg == nil {
 		return o.c.do(ctx, id, a, cmd)
 	}
-	if o.pending(id) {
-		// What took effect comes first in the log too: nothing is given to who has been refused it.
-		if err := o.settleSoon(ctx, id); err != nil && !room.Restricts(cmd) {
-			return nil, err
-		}
-	}
 	if !room.Restricts(cmd) {
 		return o.through(ctx, id, a, cmd)
 	}
@@ -71,8 +65,14 @@ func (o *outage) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd ro
 	return o.restrict(ctx, id, a, cmd)
 }
 
-// through carries out a command by the log.
+// through carries out a command by the log. What took effect without it comes first there too: nothing is given to who has
+// been refused it.
 func (o *outage) through(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd room.Command) (*room.State, error) {
+	if o.pending(id) {
+		if err := o.settleSoon(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	s, err := o.c.do(ctx, id, a, cmd)
 	if err != nil {
 		return nil, err

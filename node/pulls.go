@@ -14,8 +14,8 @@ type pulls struct {
 	mesh   *cascade.Mesh
 	logger *slog.Logger
 	sink   func(duty.Pull, *rotunda.Frame) // gets the frames of those who are not muted
-	begin  func(duty.Pull)                 // is told of each that is pulled anew, before its first frame
-	gone   func(duty.Pull)                 // is told of each speaker who is pulled no more, after their last frame
+	begin  func(duty.Pull)                 // is told of each that is pulled anew or may be heard again, before its first frame
+	gone   func(duty.Pull)                 // is told of each speaker who is pulled no more or muted, after their last frame
 	have   map[rotunda.StreamID]*pulled
 }
 
@@ -32,7 +32,7 @@ func (ps *pulls) set(want []duty.Pull) {
 	for _, w := range want {
 		p := ps.have[w.Stream]
 		if p != nil && p.Origin == w.Origin && p.SSRC == w.SSRC {
-			p.muted.Store(w.Muted)
+			ps.mute(p, w.Muted)
 			keep[w.Stream] = p
 			continue
 		}
@@ -65,4 +65,15 @@ func (ps *pulls) set(want []duty.Pull) {
 		}
 	}
 	ps.have = keep
+}
+
+// mute lets what is pulled through or not. Nothing that has arrived before is heard after a mute either.
+func (ps *pulls) mute(p *pulled, muted bool) {
+	switch {
+	case muted && !p.muted.Swap(true):
+		ps.gone(p.Pull)
+	case !muted && p.muted.Load():
+		ps.begin(p.Pull)
+		p.muted.Store(false)
+	}
 }

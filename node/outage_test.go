@@ -1,0 +1,140 @@
+package node
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"rotunda"
+	"rotunda/node/rtc"
+)
+
+// status calls the API and returns only how it answered.
+func (p *person) status(method, path string) (int, http.Header) {
+	p.m.t.Helper()
+	q, err := http.NewRequest(method, p.url+"/v1"+path, nil)
+	must(p.m.t, err)
+	q.Header.Set("Authorization", "Bearer "+p.Token)
+	a, err := http.DefaultClient.Do(q)
+	must(p.m.t, err)
+	defer a.Body.Close()
+	return a.StatusCode, a.Header
+}
+
+// refusedToListen is why p gets no listening session; nil: it gets one.
+func (p *person) refusedToListen(room string) error {
+	player, err := rtc.DialPlayer(p.m.t.Context(), rtc.ClientConfig{URL: fmt.Sprintf("%s/v1/rooms/%s/whep", p.url, room), Token: p.Token, Tracks: 1}, func(rtc.Received) {})
+	if err == nil {
+		player.Close(p.m.t.Context())
+	}
+	return err
+}
+
+type viewed struct {
+	Participants map[string]struct{ Live, Muted bool }
+	Removed      map[string]struct{ Ban bool }
+}
+
+func (p *person) view(room string) (v viewed) {
+	p.m.t.Helper()
+	p.do("GET", "/rooms/"+room, nil, &v, http.StatusOK)
+	return v
+}
+
+func over(e *ear) bool {
+	select {
+	case <-e.player.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// The node that keeps the log dies. Those who are live go on, people join, a mute and a ban act on every node, grants are
+// refused; when the log is back it has what was decided, and nobody who was muted or banned is back.
+func TestLogAway(t *testing.T) {
+	m := startNodes(t, 3)
+	const adaTone, bobTone = 440.0, 1000.0
+	ada, bob, dan, eve, fay := m.guest(1, "Ada"), m.guest(2, "Bob"), m.guest(1, "Dan"), m.guest(2, "Eve"), m.guest(2, "Fay")
+	room := ada.createRoom("Without a log")
+	ada.sayTone(room, adaTone)
+	ada.do("DELETE", "/rooms/"+room+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+	bob.do("POST", "/rooms/"+room+"/requests", nil, nil, http.StatusOK)
+	ada.do("POST", "/rooms/"+room+"/requests/"+bob.User+"/approve", nil, nil, http.StatusOK)
+	hush := bob.sayTone(room, bobTone)
+	bob.do("DELETE", "/rooms/"+room+"/participants/"+bob.User+"/mute", nil, nil, http.StatusOK)
+	danEar, eveEar := dan.listen(room, 1), eve.listen(room, 1)
+	m.eventually("Dan and Eve hear both", func() bool {
+		return danEar.hears(adaTone) && danEar.hears(bobTone) && eveEar.hears(adaTone) && eveEar.hears(bobTone)
+	})
+
+	log := m.nodes[0].cfg
+	m.stops[0]()
+	began := time.Now()
+	ada.do("POST", "/rooms/"+room+"/participants/"+bob.User+"/mute", nil, nil, http.StatusOK)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("muting took %v", took)
+	}
+	m.eventually("muted on his own node, Bob is heard no more on either", func() bool {
+		return danEar.hears(adaTone, bobTone) && eveEar.hears(adaTone, bobTone)
+	})
+	ada.at(2).do("DELETE", "/rooms/"+room+"/participants/"+eve.User, map[string]any{"ban": true, "reason": "test"}, nil, http.StatusOK)
+	m.eventually("Eve's session is over", func() bool { return over(eveEar) })
+	for node := 1; node <= 2; node++ {
+		if err := eve.at(node).refusedToListen(room); err == nil {
+			t.Errorf("node %d lets Eve in", node)
+		}
+		if v := ada.at(node).view(room); !v.Removed[eve.User].Ban || !v.Participants[bob.User].Muted {
+			t.Errorf("node %d shows %+v", node, v)
+		}
+	}
+	fayEar := fay.listen(room, 1)
+	m.eventually("somebody who comes now hears the room", func() bool { return fayEar.hears(adaTone, bobTone) })
+	for name, c := range map[string]struct {
+		p            *person
+		method, path string
+	}{
+		"unmute": {bob, "DELETE", "/participants/" + bob.User + "/mute"},
+		"ask":    {fay, "POST", "/requests"},
+	} {
+		status, h := c.p.status(c.method, "/rooms/"+room+c.path)
+		if status != http.StatusServiceUnavailable || h.Get("Retry-After") == "" {
+			t.Errorf("%s without the log: %d, Retry-After %q; want 503 and when to try again", name, status, h.Get("Retry-After"))
+		}
+	}
+	hush()
+
+	m.start(log)
+	back := m.nodes[3]
+	select {
+	case <-back.Ready():
+	case <-time.After(30 * time.Second):
+		t.Fatal("the log is not back")
+	}
+	m.eventually("the log has what was decided", func() bool {
+		v := ada.at(3).view(room)
+		return v.Removed[eve.User].Ban && v.Participants[bob.User].Muted
+	})
+	for _, node := range m.nodes[1:] {
+		m.eventually("nothing waits for the log", func() bool {
+			state, err := node.control.Get(t.Context(), rotunda.RoomID(room))
+			return err == nil && node.control.Over(state) == state && node.control.Available()
+		})
+	}
+	dropped := m.counted(2, `rotunda_ingest_dropped_total{reason="muted"}`)
+	bob.sayTone(room, bobTone)
+	m.eventually("Bob is back, and still muted", func() bool {
+		return m.counted(2, `rotunda_ingest_dropped_total{reason="muted"}`) > dropped+25
+	})
+	if !danEar.hears(adaTone, bobTone) || !fayEar.hears(adaTone, bobTone) {
+		t.Error("Bob is heard again, or Ada no more")
+	}
+	for node := 1; node <= 3; node++ {
+		if err := eve.at(node).refusedToListen(room); err == nil {
+			t.Errorf("node %d lets Eve in after the log is back", node)
+		}
+	}
+	bob.do("DELETE", "/rooms/"+room+"/participants/"+bob.User+"/mute", nil, nil, http.StatusOK)
+	m.eventually("with the log he may open his microphone again", func() bool { return danEar.hears(bobTone) && fayEar.hears(bobTone) })
+}
