@@ -42,7 +42,7 @@ var homes = map[string][]string{
 
 // testOnly may be imported by any test and by nothing else. The simulated network is quic-go's own.
 var testOnly = []string{
-	"github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/quic-go/quic-go/testutils/simnet",
+	"github.com/anishathalye/porcupine", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/quic-go/quic-go/testutils/simnet",
 }
 
 // pure packages have no clock, no randomness, no goroutine, no channel and no input or output.
