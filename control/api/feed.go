@@ -33,8 +33,8 @@ type feed struct {
 	messages map[uint64][]byte
 	state    *room.State    // the state whose view is tree
 	tree     map[string]any // as generic JSON
-	snapshot []byte         // of snapshotSeq, encoded
-	seq      uint64         // of snapshot
+	snapshot []byte         // of whole, encoded
+	whole    *room.State    // one number of the log may show as several, while decisions wait for it
 }
 
 // use returns the room's feed. Who uses a feed leaves it.
@@ -82,11 +82,11 @@ func (f *feed) message(c control.Change, reader rotunda.UserID) (b []byte, behin
 	seq := c.State.Seq
 	f.newest = max(f.newest, seq)
 	if c.Event.Type == "" {
-		if f.snapshot == nil || f.seq != seq {
+		if f.snapshot == nil || f.whole != c.State {
 			if f.snapshot, err = encodeSnapshot(c.State, ""); err != nil {
 				return nil, false, err
 			}
-			f.seq = seq
+			f.whole = c.State
 		}
 		return f.snapshot, false, nil
 	}

@@ -111,7 +111,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // checkProblem checks what RFC 9457 and we ask of every error.
-func checkProblem(t *testing.T, what string, a answered) {
+func checkProblem(t testing.TB, what string, a answered) {
 	t.Helper()
 	if ct := a.header.Get("Content-Type"); ct != "application/problem+json" {
 		t.Errorf("%s: Content-Type %q", what, ct)
