@@ -1,8 +1,10 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -100,27 +102,53 @@ func BenchmarkDo(b *testing.B) {
 	}
 }
 
-// Loading a room with a long history.
-func BenchmarkLoad(b *testing.B) {
-	log := new(eventlog.Memory)
-	c := New(Config{Log: log, Node: "n1"})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	defer func() { cancel(); <-ended }()
-	id, _, err := c.Create(b.Context(), ada, room.Create{Title: "Talk"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for range 1000 {
-		if _, err := c.Do(b.Context(), id, ada, room.Publish{Node: "n1"}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for b.Loop() {
-		f := newFollower(id, c.witness)
-		if err := c.load(b.Context(), f); err != nil || f.state.Seq != 1001 {
-			b.Fatal(err)
-		}
+// Opening a room of 10,000 events over the embedded store, as it is folded and as it would be if it were not, and what the
+// room takes up there.
+func BenchmarkOpen(b *testing.B) {
+	const events = 10_000
+	for name, log := range map[string]func(eventlog.Log) eventlog.Log{
+		"folded": func(l eventlog.Log) eventlog.Log { return l },
+		"whole":  func(l eventlog.Log) eventlog.Log { return unfolded{l} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			store := openLog(b, b.TempDir())
+			c := New(Config{Log: log(store), Node: "n1"})
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- c.Run(ctx) }()
+			defer func() { cancel(); <-ended }()
+			id, _, err := c.Create(b.Context(), ada, room.Create{Title: "Talk"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := range events - 1 {
+				cmd := room.Command(room.Publish{Node: "n1"})
+				if i%20 == 0 {
+					cmd = room.Remove{User: rotunda.UserID(fmt.Sprint("troll", i)), Ban: true, Reason: "noise"}
+				}
+				if _, err := c.Do(b.Context(), id, ada, cmd); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for len(c.folding) > 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			for b.Loop() {
+				f := newFollower(id, newWitness("", nil))
+				if err := c.load(b.Context(), f); err != nil || f.state.Seq != events {
+					b.Fatal(err)
+				}
+			}
+			var backup bytes.Buffer // what the store holds, without its own overhead
+			if err := store.Backup(b.Context(), &backup); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(backup.Len()), "B/room")
+		})
 	}
 }
+
+// unfolded is a log that keeps no snapshots.
+type unfolded struct{ eventlog.Log }
+
+func (unfolded) PutSnapshot(context.Context, rotunda.RoomID, eventlog.Snapshot) error { return nil }
