@@ -81,7 +81,7 @@ func (o *outage) through(ctx context.Context, id rotunda.RoomID, a room.Actor, c
 }
 
 func (o *outage) settleSoon(ctx context.Context, id rotunda.RoomID) error {
-	if o.away() {
+	if !o.c.Available() {
 		return fmt.Errorf("room %s: %w", id, ErrUnavailable)
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandMax)

@@ -1,8 +1,11 @@
 package node
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +45,51 @@ func (p *person) view(room string) (v viewed) {
 	return v
 }
 
+// reader is an open event feed.
+type reader struct {
+	t     *testing.T
+	lines chan string
+}
+
+// follow opens the room's event feed for the rest of the test.
+func (p *person) follow(room string) reader {
+	p.m.t.Helper()
+	q, err := http.NewRequestWithContext(p.m.t.Context(), "GET", p.url+"/v1/rooms/"+room+"/events", nil)
+	must(p.m.t, err)
+	q.Header.Set("Authorization", "Bearer "+p.Token)
+	a, err := http.DefaultClient.Do(q)
+	must(p.m.t, err)
+	r := reader{p.m.t, make(chan string, 4096)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := bufio.NewScanner(a.Body); s.Scan(); {
+			r.lines <- s.Text()
+		}
+	}()
+	p.m.t.Cleanup(func() { a.Body.Close(); <-done })
+	return r
+}
+
+// until reads events until one is it, for at most 10 s.
+func (r reader) until(what string, is func(event, data string) bool) string {
+	r.t.Helper()
+	late, event := time.After(10*time.Second), ""
+	for {
+		select {
+		case <-late:
+			r.t.Fatalf("the event feed does not say: %s", what)
+		case line := <-r.lines:
+			if name, ok := strings.CutPrefix(line, "event: "); ok {
+				event = name
+			}
+			if data, ok := strings.CutPrefix(line, "data: "); ok && is(event, data) {
+				return data
+			}
+		}
+	}
+}
+
 func over(e *ear) bool {
 	select {
 	case <-e.player.Done():
@@ -69,6 +117,7 @@ func TestLogAway(t *testing.T) {
 		return danEar.hears(adaTone) && danEar.hears(bobTone) && eveEar.hears(adaTone) && eveEar.hears(bobTone)
 	})
 
+	feed := dan.at(2).follow(room)
 	log := m.nodes[0].cfg
 	m.stops[0]()
 	began := time.Now()
@@ -76,6 +125,10 @@ func TestLogAway(t *testing.T) {
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("muting took %v", took)
 	}
+	feed.until("Bob is muted without the log", func(event, data string) bool {
+		var v viewed
+		return event == "snapshot" && json.Unmarshal([]byte(data), &v) == nil && v.Participants[bob.User].Muted
+	})
 	m.eventually("muted on his own node, Bob is heard no more on either", func() bool {
 		return danEar.hears(adaTone, bobTone) && eveEar.hears(adaTone, bobTone)
 	})
@@ -112,6 +165,7 @@ func TestLogAway(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the log is not back")
 	}
+	feed.until("the log has it", func(event, data string) bool { return event == "muted" })
 	m.eventually("the log has what was decided", func() bool {
 		v := ada.at(3).view(room)
 		return v.Removed[eve.User].Ban && v.Participants[bob.User].Muted
