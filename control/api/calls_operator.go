@@ -133,7 +133,7 @@ func queuedOf(r people.Report) queuedReport {
 
 func (a *API) listReports(_ context.Context, in *queueCall) (*queueAnswer, error) {
 	list := a.cfg.People.Reports(func(r people.Report) bool { return r.Open() == (in.State == "open") })
-	some, next, err := page(list, func(r people.Report) place { return place{r.At.UnixMilli(), r.ID} }, in.Cursor, in.Limit)
+	some, next, err := page(list, func(r people.Report) place { return place{int64(r.Order), r.ID} }, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -102,8 +102,10 @@ func (a *API) pass(op operation, w http.ResponseWriter, r *http.Request, do func
 		ctx = context.WithValue(ctx, claimsKey{}, c)
 		if op.user {
 			who = "user " + string(c.User)
-			if err := allow(a.limits.userCommands, a.cfg.Now(), who); err != nil {
-				return err
+			if op.method != http.MethodGet {
+				if err := allow(a.limits.userCommands, a.cfg.Now(), who); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -78,6 +78,7 @@ func (p Profile) valid() error {
 // Report is what somebody told the operator about a room or a person in it.
 type Report struct {
 	ID         string         `json:"id"`
+	Order      uint64         `json:"order"` // the lowest came first
 	At         time.Time      `json:"at"`
 	By         rotunda.UserID `json:"by"`
 	Room       rotunda.RoomID `json:"room"`

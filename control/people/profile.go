@@ -82,9 +82,7 @@ func (s *Store) Report(ctx context.Context, r Report) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	r = *f.Report
-	r.ID = f.ID
-	return r, nil
+	return s.report(f.ID), nil
 }
 
 // Answer closes a report with what became of it. Answering again changes the answer. Errors: ErrInvalid, ErrUnknown,
@@ -102,9 +100,13 @@ func (s *Store) Answer(ctx context.Context, by rotunda.UserID, id, answer string
 	}); err != nil {
 		return Report{}, err
 	}
+	return s.report(id), nil
+}
+
+func (s *Store) report(id string) Report {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.state.Reports[id], nil
+	return s.state.Reports[id]
 }
 
 // Reports lists the reports that keep accepts, the oldest first.

@@ -87,7 +87,7 @@ func (s *State) Apply(f Fact) {
 	case FactReported:
 		if f.Report != nil {
 			r := *f.Report
-			r.ID = f.ID
+			r.ID, r.Order = f.ID, s.Facts
 			s.Reports[r.ID] = r
 		}
 	case FactAnswered:
@@ -163,6 +163,6 @@ func (s *State) reports(keep func(Report) bool) []Report {
 			list = append(list, r)
 		}
 	}
-	slices.SortFunc(list, func(a, b Report) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(list, func(a, b Report) int { return cmp.Compare(a.Order, b.Order) })
 	return list
 }
