@@ -48,6 +48,7 @@ type Node struct {
 	identity *identity.Node
 
 	web, admin net.Listener
+	log        atomic.Pointer[etcdlog.Log] // nil while there is none
 	mesh       *cascade.Mesh
 	media      *rtc.Server
 	control    *control.Control // from start on
@@ -265,7 +266,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control log: %w", err)
 	}
+	n.log.Store(log)
 	defer func() {
+		n.log.Store(nil)
 		if err := log.Close(); err != nil {
 			n.logger.Warn("the control log did not close cleanly", "error", err)
 		}
@@ -320,7 +323,7 @@ func (n *Node) serve(ctx context.Context) error {
 func (n *Node) logConfig() etcdlog.Config {
 	c := etcdlog.Config{
 		Name: string(n.cfg.ID), DataDir: filepath.Join(n.cfg.Data, "log"),
-		ListenPeer: n.cfg.Log.ListenPeer, ListenClient: n.cfg.Log.ListenClient,
+		Join: n.cfg.Log.Join, ListenPeer: n.cfg.Log.ListenPeer, ListenClient: n.cfg.Log.ListenClient,
 		Endpoints: n.cfg.Log.Endpoints, TLS: etcdlog.TLS{CA: n.cfg.TLS.CA, Cert: n.cfg.TLS.Cert, Key: n.cfg.TLS.Key}, Logger: n.logger,
 	}
 	if len(n.cfg.Log.Control) > 0 {

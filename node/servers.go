@@ -83,10 +83,13 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /readyz", n.readyz)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.mesh.Members()) })
 	mux.HandleFunc("GET /v1/rooms", n.listRooms)
+	n.adminLog(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
+	// A page that somebody on this machine looks at must not give an operator's orders.
+	own := http.NewCrossOriginProtection().Handler(mux)
+	s := &http.Server{Handler: own, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
 	return runServer(ctx, s, func() error { return s.Serve(n.admin) })
 }
 

@@ -98,6 +98,9 @@ type Log struct {
 	// Control (log.control) lists the nodes that keep the log between them, the same list on every node: one, three, five
 	// or seven. Default: none. Then, without endpoints, this node keeps a log for itself alone, in data, without a port.
 	Control []ControlNode `yaml:"control" help:"nodes that keep the log: [{id: a, peer: 'host:2380', client: 'host:2379'}, …]"`
+	// Join (log.join) says that the log exists and has been told of this node (`rotunda log add`): it takes the log over at its
+	// first start, and the key means nothing after that. Default false.
+	Join bool `yaml:"join" help:"take over a log that exists, at the first start of a control node that was added"`
 	// Endpoints (log.endpoints) are host:port of the operator's own etcd, by mutual TLS with the node's certificate.
 	// Excludes control. Default: none.
 	Endpoints []string `yaml:"endpoints" help:"host:port of your own etcd"`
