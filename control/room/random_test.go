@@ -30,10 +30,10 @@ func TestRandomCommands(t *testing.T) {
 		for range 150 {
 			now = now.Add(time.Duration(d(90)) * time.Second)
 			actor, cmd := d.command(s)
-			before := s.Clone()
+			before, was := s.Clone(), encoded(t, s)
 			events, err := s.Decide(now, actor, cmd)
-			if diff := cmp.Diff(before, s, whole); diff != "" {
-				t.Fatalf("%T changed the state while it was decided:\n%s", cmd, diff)
+			if is := encoded(t, s); is != was {
+				t.Fatalf("%T changed the state while it was decided:\n%s\n%s", cmd, was, is)
 			}
 			if err != nil {
 				if len(events) > 0 || !errors.Is(err, ErrForbidden) && !errors.Is(err, ErrConflict) && !errors.Is(err, ErrInvalid) {
@@ -50,7 +50,7 @@ func TestRandomCommands(t *testing.T) {
 					t.Fatalf("%+v by %+v: after %+v: %v", cmd, actor, e, err)
 				}
 			}
-			if diff := cmp.Diff(fold(before, events), s, whole); diff != "" {
+			if diff := cmp.Diff(encoded(t, fold(before, events)), encoded(t, s)); diff != "" {
 				t.Fatalf("the log says something else than the decision:\n%s", diff)
 			}
 		}
@@ -62,7 +62,7 @@ func TestRandomCommands(t *testing.T) {
 const decisionMax = 32
 
 // randomSteps is how many commands TestRandomRooms gives.
-const randomSteps, randomStepsShort = 500_000, 20_000
+const randomSteps, randomStepsShort = 250_000, 20_000
 
 // Many rooms, many commands: invariants after every event, and a clock that always gets somewhere.
 func TestRandomRooms(t *testing.T) {
@@ -151,8 +151,7 @@ func TestForksShareNothing(t *testing.T) {
 	}
 }
 
-func encoded(t *testing.T, s *State) string {
-	t.Helper()
+func encoded(t interface{ Fatal(...any) }, s *State) string {
 	b, err := s.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +162,7 @@ func encoded(t *testing.T, s *State) string {
 // Facts decided while the log was away: the same overlay whatever their order and however often they are heard, whole,
 // taking away only; and once they are in the log, they are no more.
 func TestRandomFacts(t *testing.T) {
-	rooms := 2_000
+	rooms := 1_000
 	if testing.Short() {
 		rooms = 200
 	}
@@ -281,7 +280,7 @@ func (d dice) command(s *State) (Actor, Command) {
 	return a, oneOf[Command](d,
 		Request{}, Withdraw{}, Approve{u}, Approve{u}, Approve{u}, Deny{User: u}, Invite{u}, Invite{u}, Accept{}, Decline{u},
 		SetRole{u, oneOf(d, roles...)}, SetRole{u, oneOf(d, roles...)}, Mute{u}, Unmute{u}, Unmute{a.User}, Publish{node}, Publish{node},
-		Unpublish{u, rotunda.Epoch(d(5))}, Claim{}, NextTurn{}, ExtendTurn{Seconds(d(40))},
+		Unpublish{u, s.MicEpoch(u)}, Claim{}, NextTurn{}, ExtendTurn{Seconds(d(40))},
 		ProposePin{URL: fmt.Sprintf("https://example.org/%d", d(30))}, ApprovePin{PinID(fmt.Sprintf("p%d", d(20)))},
 		MovePin{PinID(fmt.Sprintf("p%d", d(20))), d(12)}, Unpin{PinID(fmt.Sprintf("p%d", d(20)))},
 	)

@@ -96,7 +96,7 @@ func TestFullRoomHasASnapshot(t *testing.T) {
 	for i := range 2 * removalMax {
 		add(Event{Type: EventRemoved, User: id("r", i), By: "ada"})
 	}
-	for i := range voicesMax + 50 {
+	for i := range voicesMax + 9 {
 		u := id("v", i)
 		add(Event{Type: EventApproved, User: u, Name: "Somebody", SSRC: s.ssrc(u)})
 		add(Event{Type: EventPublished, User: u, Node: "n1", Epoch: s.MicEpoch(u) + 1})
@@ -125,7 +125,7 @@ func TestFullRoomHasASnapshot(t *testing.T) {
 		t.Error("whose grants count is not known any more: only those of whom something is remembered do")
 	}
 	if u := id("v", 0); s.SSRC(u) != 0 || s.epochFloor == 0 {
-		t.Errorf("the first of %d voices is remembered: %d", voicesMax+50, s.SSRC(u))
+		t.Errorf("the first of %d voices is remembered: %d", voicesMax+9, s.SSRC(u))
 	}
 	b, err := s.Encode()
 	if err != nil {
