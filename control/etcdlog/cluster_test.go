@@ -160,6 +160,7 @@ func (c *cluster) open(t *testing.T) []*Log {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	c := newCluster(t, 3)
 	logs := c.open(t)
 	remote := open(t, Config{Endpoints: c.endpoints, TLS: c.authority.node(t, "edge")})
@@ -298,6 +299,7 @@ func TestAloneServesOthers(t *testing.T) {
 
 // A member starts while the others are away, says so, and takes appends once there is a majority.
 func TestMemberAloneWaits(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	c := newCluster(t, 3)
 	var out said
 	c.configs[0].Logger = out.logger()

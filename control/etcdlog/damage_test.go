@@ -127,7 +127,7 @@ const damageSeed = 20261123
 // Bits are flipped and ends cut off in the file of etcd's store: what is read then is what was there, or an error that
 // names the place. Nothing else is served, and nothing ends the process.
 func TestDamagedFile(t *testing.T) {
-	rounds := 1200
+	rounds := 1000
 	if testing.Short() {
 		rounds = 150
 	}
@@ -244,6 +244,7 @@ func TestDamagedValues(t *testing.T) {
 // A store that etcd itself cannot start from is an error, not the end of the process and not an empty log. What it does start
 // from is read or refused as above.
 func TestDamagedStart(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	rounds := 12
 	if testing.Short() {
 		rounds = 2
