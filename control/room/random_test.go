@@ -253,7 +253,7 @@ func (d dice) actor(s *State) Actor {
 func (d dice) command(s *State) (Actor, Command) {
 	a, u, node := d.actor(s), d.user(), d.node()
 	if s.Seq == 0 {
-		c := Create{Title: oneOf(d, "One", "Two", "", "\x00"), Node: node}
+		c := Create{Title: oneOf(d, "One", "Two", "", "\x00"), Node: node, Mode: oneOf(d, "", Rotating, Lecture)}
 		if d(5) == 0 {
 			at := time.Unix(1_700_000_100, 0)
 			c.StartsAt = &at

@@ -82,10 +82,11 @@ func (s *State) applySucceeded(e Event) {
 	if before.User == e.User || !s.stage[e.User].Role.OnStage() {
 		return // no log of ours says so; whatever another one says, there is one host
 	}
+	away := s.awayFrom()
 	s.promote(e)
 	switch e.Reason {
 	case SuccessionAway:
-		until := before.Away.Add(s.Details.Policy.ReturnMax.Duration())
+		until := away.Add(s.Details.Policy.ReturnMax.Duration())
 		kept := slices.DeleteFunc(slices.Clone(s.formers), func(f former) bool { return f.until.Before(e.At) || f.user == e.User })
 		s.formers = append(kept, former{before.User, until})
 	case SuccessionReturned:
