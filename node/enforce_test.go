@@ -63,6 +63,7 @@ func TestEnforcementTime(t *testing.T) {
 		p := m.guest(1+i%2, fmt.Sprint("Speaker ", i))
 		p.do("POST", "/rooms/"+id+"/requests", nil, nil, http.StatusOK)
 		ada.do("POST", "/rooms/"+id+"/requests/"+p.User+"/approve", nil, nil, http.StatusOK)
+		p.onStage(id)
 		p.sayTone(id, 500+200*float64(i))
 		speakers = append(speakers, p)
 	}

@@ -45,6 +45,15 @@ func (p *person) view(room string) (v viewed) {
 	return v
 }
 
+// onStage waits until p's own node knows that p is on stage.
+func (p *person) onStage(room string) {
+	p.m.t.Helper()
+	p.m.eventually("the node knows who is on stage", func() bool {
+		_, on := p.view(room).Participants[p.User]
+		return on
+	})
+}
+
 // reader is an open event feed.
 type reader struct {
 	t     *testing.T
@@ -110,6 +119,7 @@ func TestLogAway(t *testing.T) {
 	ada.do("DELETE", "/rooms/"+room+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
 	bob.do("POST", "/rooms/"+room+"/requests", nil, nil, http.StatusOK)
 	ada.do("POST", "/rooms/"+room+"/requests/"+bob.User+"/approve", nil, nil, http.StatusOK)
+	bob.onStage(room)
 	hush := bob.sayTone(room, bobTone)
 	bob.do("DELETE", "/rooms/"+room+"/participants/"+bob.User+"/mute", nil, nil, http.StatusOK)
 	danEar, eveEar := dan.listen(room, 1), eve.listen(room, 1)
