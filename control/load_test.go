@@ -163,8 +163,11 @@ func TestFoldedWhileAway(t *testing.T) {
 		slow.setAway(true)
 		one.do(id, ada, room.Publish{Node: "n1"})
 		synctest.Wait() // its follower has the second event in hand, and waits
-		for range 2*snapshotEvery + 50 {
+		for i := range 2*snapshotEvery + 50 {
 			one.do(id, ada, room.Publish{Node: "n1"})
+			if i%50 == 0 {
+				synctest.Wait() // for a snapshot that is due
+			}
 		}
 		synctest.Wait()
 		slow.setAway(false)
