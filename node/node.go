@@ -279,7 +279,7 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	defer pictures.Close()
 	n.control = control.New(control.Config{
-		Log: people.Rooms(log), Node: n.cfg.ID, Outage: n.outage(n.identity), Metrics: n.metrics, Logger: n.logger,
+		Log: people.Rooms(log), Node: n.cfg.ID, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(n.identity), Metrics: n.metrics, Logger: n.logger,
 	})
 	n.hearFacts()
 	n.rooms = &rooms{
