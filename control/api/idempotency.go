@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rotunda/control"
+	"rotunda/control/people"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // answers keeps what requests with an Idempotency-Key were answered, so that a client that heard nothing can ask again
 // without making a second room. It is this node's memory: at another node, or this one after a restart, a repeated command
-// is found in the room's log and answered with the room as it is by then; what changes no room is carried out again there.
+// is found in the log and answered with what it led to, as it is by then; only a new guest is made again.
 // Only answers that say "done" are kept; who was refused may try again.
 type answers struct {
 	mu    sync.Mutex // guards what follows
@@ -186,9 +187,10 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, o once, do func(http.
 	rec := &recorder{ResponseWriter: w}
 	defer a.answers.end(k, rec) // also after a panic: then nothing is kept
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	// A repetition that reaches another node finds the command in the room's log.
+	// A repetition that reaches another node finds what was done in the log.
 	sum := sha256.Sum256(body)
-	r = r.WithContext(control.WithKey(r.Context(), strings.Join([]string{o.who, r.Method, r.URL.Path, key, string(sum[:])}, "\n")))
+	lasting := strings.Join([]string{o.who, r.Method, r.URL.Path, key, string(sum[:])}, "\n")
+	r = r.WithContext(people.WithKey(control.WithKey(r.Context(), lasting), lasting))
 	do(rec, r)
 	return nil
 }

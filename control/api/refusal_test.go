@@ -279,17 +279,23 @@ func TestConfigIsChecked(t *testing.T) {
 // Any JSON that a stranger sends is answered with 2xx or 4xx, and a room made from it can be read.
 func FuzzAPIJSON(f *testing.F) {
 	n := newNode(f, "us-east-1", new(eventlog.Memory), func(c *Config) {
-		c.Limits = Limits{Commands: Rate{1e9, 1e9}, Reads: Rate{1e9, 1e9}, UserCommands: Rate{1e9, 1e9}, Rooms: Rate{1e9, 1e9}, Guests: Rate{1e9, 1e9}}
+		c.Limits = Limits{Commands: Rate{1e9, 1e9}, Reads: Rate{1e9, 1e9}, UserCommands: Rate{1e9, 1e9}, Rooms: Rate{1e9, 1e9}, Guests: Rate{1e9, 1e9},
+			Reactions: Rate{1e9, 1e9}, Reports: Rate{1e9, 1e9}, Pictures: Rate{1e9, 1e9}}
 	})
-	ada := bearer(f, "ada", nil)
+	ada := bearer(f, "ada", func(c *token.Claims) { c.Operator = true })
 	room := n.room(ada)
 	calls := []struct{ method, path string }{
 		{"POST", "/v1/rooms"}, {"PATCH", room}, {"POST", "/v1/guests"}, {"POST", room + "/requests"}, {"PUT", room + "/participants/bob/role"},
 		{"DELETE", room + "/participants/bob"}, {"POST", room + "/requests/bob/deny"},
+		{"POST", room + "/invitations"}, {"POST", room + "/participants/bob/warn"}, {"POST", room + "/pins"}, {"PUT", room + "/pins/p1/place"},
+		{"POST", room + "/rotation"}, {"POST", room + "/rotation/extend"}, {"POST", room + "/reactions"}, {"POST", room + "/reports"},
+		{"PATCH", "/v1/profile"}, {"POST", "/v1/operator/revocations"}, {"PUT", "/v1/operator/bans/bob"}, {"POST", "/v1/operator/reports/x/ack"},
 	}
 	for i, s := range []string{
 		`{"title":"x","tags":["a"],"policy":{"speakersMax":3,"requests":"closed"},"startsAt":"2030-01-01T00:00:00Z"}`, `{"title":null}`, `{"name":"Ada"}`,
-		`{"note":"` + strings.Repeat("n", 280) + `"}`, `{"role":"host"}`, `{"ban":true}`, `{"a":{"b":[[[[1e400]]]]}}`, "[]", "null", "\"", "{\"title\":\"\u202e\"}",
+		`{"note":"` + strings.Repeat("n", 280) + `"}`, `{"role":"host"}`, `{"ban":true}`, `{"a":{"b":[[[[1e400]]]]}}`, `{"user":"bob","reason":"x","note":"y"}`,
+		`{"url":"https://example.org","note":"x"}`, `{"place":1}`, `{"turn":60,"warn":5}`, `{"by":10}`, `{"emoji":"👏"}`, `{"bio":"x","hidden":true}`,
+		`{"token":"x","expires":"2030-01-01T00:00:00Z"}`, `{"name":"Ada","avatar":"aGVsbG8="}`, `{"answer":"x"}`, "[]", "null", "\"", "{\"title\":\"\u202e\"}",
 	} {
 		f.Add(uint8(i), s)
 	}

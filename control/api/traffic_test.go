@@ -135,6 +135,10 @@ func TestIdempotencyAcrossNodes(t *testing.T) {
 		t.Errorf("under another key: %v", at(a.body, "warnings"))
 	}
 	one.want(200, "POST", room+"/requests", bob, `{"note":"x"}`, "Idempotency-Key", "k2") // another person's key
+	first := one.want(201, "POST", room+"/reports", bob, `{"reason":"x"}`, "Idempotency-Key", "k4").body["id"]
+	if again := two.want(201, "POST", room+"/reports", bob, `{"reason":"x"}`, "Idempotency-Key", "k4").body["id"]; again != first {
+		t.Errorf("reported again as %v, first as %v", again, first)
+	}
 }
 
 // slowLog lets one append wait.

@@ -29,7 +29,7 @@ func (s *Store) Hidden(u rotunda.UserID) bool {
 // EditProfile changes what u says of themselves. until is when it is forgotten, zero for never. Errors: ErrInvalid,
 // ErrFull, ErrUnavailable, ErrUnknownOutcome.
 func (s *Store) EditProfile(ctx context.Context, u rotunda.UserID, until time.Time, edit func(*Profile)) (Profile, error) {
-	f, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	f, err := s.write(ctx, FactProfile, func(st *State, now time.Time) (Fact, error) {
 		p, known := st.Profiles[u]
 		if !known && len(st.Profiles) >= profilesMax {
 			return Fact{}, fmt.Errorf("profiles: %w", ErrFull)
@@ -39,18 +39,22 @@ func (s *Store) EditProfile(ctx context.Context, u rotunda.UserID, until time.Ti
 		if err := p.valid(); err != nil {
 			return Fact{}, err
 		}
-		return Fact{At: now, By: u, Type: FactProfile, User: u, Profile: &p}, nil
+		return Fact{At: now, By: u, User: u, Profile: &p}, nil
 	})
 	if err != nil {
 		return Profile{}, err
+	}
+	if f.Profile == nil { // a repetition
+		p, _ := s.Profile(u)
+		return p, nil
 	}
 	return *f.Profile, nil
 }
 
 // Forget takes u's profile away. Errors: ErrUnavailable, ErrUnknownOutcome.
 func (s *Store) Forget(ctx context.Context, u rotunda.UserID) error {
-	_, err := s.write(ctx, func(_ *State, now time.Time) (Fact, error) {
-		return Fact{At: now, By: u, Type: FactForgotten, User: u}, nil
+	_, err := s.write(ctx, FactForgotten, func(_ *State, now time.Time) (Fact, error) {
+		return Fact{At: now, By: u, User: u}, nil
 	})
 	return err
 }
@@ -70,14 +74,14 @@ func (s *Store) Report(ctx context.Context, r Report) (Report, error) {
 	if err := r.valid(); err != nil {
 		return Report{}, err
 	}
-	f, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	f, err := s.write(ctx, FactReported, func(st *State, now time.Time) (Fact, error) {
 		mine := st.reports(func(o Report) bool { return o.By == r.By && o.Open() })
 		if len(mine) >= openMax || len(st.Reports) >= reportsMax {
 			return Fact{}, fmt.Errorf("open reports: %w", ErrFull)
 		}
 		r := r
 		r.At = now
-		return Fact{At: now, By: r.By, Type: FactReported, Report: &r}, nil
+		return Fact{At: now, By: r.By, Report: &r}, nil
 	})
 	if err != nil {
 		return Report{}, err
@@ -92,11 +96,11 @@ func (s *Store) Answer(ctx context.Context, by rotunda.UserID, id, answer string
 	if err := validText("answer", answer, ReasonMax, true); err != nil {
 		return Report{}, err
 	}
-	if _, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	if _, err := s.write(ctx, FactAnswered, func(st *State, now time.Time) (Fact, error) {
 		if _, ok := st.Reports[id]; !ok {
 			return Fact{}, fmt.Errorf("report: %w", ErrUnknown)
 		}
-		return Fact{At: now, By: by, Type: FactAnswered, Token: id, Reason: answer}, nil
+		return Fact{At: now, By: by, Token: id, Reason: answer}, nil
 	}); err != nil {
 		return Report{}, err
 	}

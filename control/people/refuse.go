@@ -18,22 +18,22 @@ func (s *Store) Revoke(ctx context.Context, by rotunda.UserID, jti string, until
 	if err := rotunda.UserID(jti).Valid(); err != nil { // a jti has the alphabet of a user id
 		return fmt.Errorf("jti: %w", ErrInvalid)
 	}
-	_, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	_, err := s.write(ctx, FactRevoked, func(st *State, now time.Time) (Fact, error) {
 		if len(st.Revoked) >= revokedMax {
 			return Fact{}, fmt.Errorf("revoked tokens: %w", ErrFull)
 		}
-		return Fact{At: now, By: by, Type: FactRevoked, Token: jti, Until: until.UTC()}, nil
+		return Fact{At: now, By: by, Token: jti, Until: until.UTC()}, nil
 	})
 	return err
 }
 
 // SignOut takes back every token of u that was issued until now. Errors: ErrFull, ErrUnavailable, ErrUnknownOutcome.
 func (s *Store) SignOut(ctx context.Context, by, u rotunda.UserID) error {
-	_, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	_, err := s.write(ctx, FactSignedOut, func(st *State, now time.Time) (Fact, error) {
 		if _, known := st.SignedOut[u]; !known && len(st.SignedOut) >= revokedMax {
 			return Fact{}, fmt.Errorf("people signed out: %w", ErrFull)
 		}
-		return Fact{At: now, By: by, Type: FactSignedOut, User: u}, nil
+		return Fact{At: now, By: by, User: u}, nil
 	})
 	return err
 }
@@ -44,22 +44,22 @@ func (s *Store) Ban(ctx context.Context, by, u rotunda.UserID, reason string) er
 	if err := validText("reason", reason, ReasonMax, false); err != nil {
 		return err
 	}
-	_, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	_, err := s.write(ctx, FactBanned, func(st *State, now time.Time) (Fact, error) {
 		if _, known := st.Banned[u]; !known && len(st.Banned) >= bannedMax {
 			return Fact{}, fmt.Errorf("bans: %w", ErrFull)
 		}
-		return Fact{At: now, By: by, Type: FactBanned, User: u, Reason: reason}, nil
+		return Fact{At: now, By: by, User: u, Reason: reason}, nil
 	})
 	return err
 }
 
 // Unban lets u in again. Errors: ErrUnknown, ErrUnavailable, ErrUnknownOutcome.
 func (s *Store) Unban(ctx context.Context, by, u rotunda.UserID) error {
-	_, err := s.write(ctx, func(st *State, now time.Time) (Fact, error) {
+	_, err := s.write(ctx, FactUnbanned, func(st *State, now time.Time) (Fact, error) {
 		if _, ok := st.Banned[u]; !ok {
 			return Fact{}, fmt.Errorf("ban: %w", ErrUnknown)
 		}
-		return Fact{At: now, By: by, Type: FactUnbanned, User: u}, nil
+		return Fact{At: now, By: by, User: u}, nil
 	})
 	return err
 }

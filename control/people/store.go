@@ -3,6 +3,8 @@ package people
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -180,9 +182,28 @@ func (s *Store) read(ctx context.Context) error {
 	}
 }
 
+type keyOf struct{}
+
+// WithKey makes what is written with that context happen once: a fact of the same kind under the same key, written at this
+// node or another, is not written again while it is among the latest recentMax, and the caller gets its
+// id and type alone.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyOf{}, key)
+}
+
+// factID is a new fact's id: the same for the same key.
+func factID(ctx context.Context, kind FactType) string {
+	key, _ := ctx.Value(keyOf{}).(string)
+	if key == "" {
+		return rand.Text()
+	}
+	sum := sha256.Sum256([]byte("rotunda fact 1\n" + string(kind) + "\n" + key))
+	return base32.StdEncoding.EncodeToString(sum[:20])
+}
+
 // write has decide make a fact of the newest state that this node knows and appends it; where others were faster, decide
 // is asked again. It returns when the fact is in the log and in the state.
-func (s *Store) write(ctx context.Context, decide func(s *State, now time.Time) (Fact, error)) (Fact, error) {
+func (s *Store) write(ctx context.Context, kind FactType, decide func(s *State, now time.Time) (Fact, error)) (Fact, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeMax)
 	defer cancel()
 	select {
@@ -191,7 +212,12 @@ func (s *Store) write(ctx context.Context, decide func(s *State, now time.Time) 
 	case <-ctx.Done():
 		return Fact{}, fmt.Errorf("others are writing: %w", ErrUnavailable)
 	}
-	id, unknown := rand.Text(), false
+	id, unknown := factID(ctx, kind), false
+	if ctx.Value(keyOf{}) != nil { // it may be a repetition of what another node has just written
+		if s.catchUp(ctx) == nil && s.seen(id) { // away or not, the append finds out too
+			return Fact{ID: id, Type: kind}, nil
+		}
+	}
 	for range attemptsMax {
 		s.mu.RLock()
 		at, loaded := s.at, s.loaded
@@ -203,7 +229,7 @@ func (s *Store) write(ctx context.Context, decide func(s *State, now time.Time) 
 		if err != nil {
 			return f, err
 		}
-		f.ID = id
+		f.ID, f.Type = id, kind
 		data, err := json.Marshal(f)
 		if err != nil {
 			return f, fmt.Errorf("encode a fact: %v", err)

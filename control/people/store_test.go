@@ -168,6 +168,45 @@ func TestLogFails(t *testing.T) {
 	})
 }
 
+// Under one key, things are done once, on whichever node they are asked for again.
+func TestKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(faultyLog)
+		nodes := []*people.Store{open(t, log), open(t, log)}
+		ctx := people.WithKey(t.Context(), "k1")
+		var ids []string
+		for i := range 4 {
+			s := nodes[i%2]
+			r, err := s.Report(ctx, people.Report{By: "bob", Room: "r1", Reason: "x"})
+			if err != nil || r.Reason != "x" {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			ids = append(ids, r.ID)
+			p, err := s.EditProfile(ctx, "bob", time.Time{}, func(p *people.Profile) { p.Bio += "x" })
+			if err != nil || p.Bio != "x" {
+				t.Errorf("repetition %d: %+v, %v", i, p, err)
+			}
+			if i == 0 {
+				if err := s.Ban(t.Context(), "olga", "eve", ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Unban(ctx, "olga", "eve"); err != nil {
+				t.Errorf("repetition %d: unban: %v", i, err)
+			}
+		}
+		if ids[0] != ids[1] || ids[1] != ids[2] || ids[2] != ids[3] {
+			t.Errorf("reports %v", ids)
+		}
+		if _, err := nodes[1].Report(people.WithKey(t.Context(), "k2"), people.Report{By: "bob", Room: "r1", Reason: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(nodes[1].Reports(people.Report.Open)); n != 2 {
+			t.Errorf("%d reports for two keys", n)
+		}
+	})
+}
+
 // Many writers on three nodes: each write that was acknowledged counts, on all of them.
 func TestManyWriters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
