@@ -19,7 +19,8 @@ type (
 		Avatar []byte `json:"avatar,omitempty" maxLength:"60000" doc:"A small picture, base64, of at most 44 KiB; as PUT /v1/profile/avatar takes it."`
 	}
 	guestCall struct {
-		Body guestBody
+		Cookies string `header:"Cookie" hidden:"true"`
+		Body    guestBody
 	}
 	guestAnswerBody struct {
 		User    rotunda.UserID `json:"user" example:"g_7h2k9m4p" doc:"The new user id."`
@@ -28,7 +29,8 @@ type (
 		Expires time.Time      `json:"expires" example:"2026-11-24T00:00:00Z" doc:"Until when the token is good."`
 	}
 	guestAnswer struct {
-		Body guestAnswerBody
+		SetCookie string `header:"Set-Cookie" doc:"Keeps the guest's identity in the browser: asking again gives the same user."`
+		Body      guestAnswerBody
 	}
 	edgesCall struct {
 		Room string `query:"room" example:"k3v9q7m2x4ab" doc:"The room that is to be heard."`
@@ -53,7 +55,7 @@ type (
 func (a *API) registerMesh() {
 	register(a, operation{
 		id: "createGuest", method: http.MethodPost, path: "/v1/guests", tag: "People", summary: "Become a guest",
-		about: "A new identity and its token, where the operator allows guests.", status: http.StatusCreated, once: true,
+		about: "An identity and its token, where the operator allows guests. A browser that asks again stays the same guest.", status: http.StatusCreated, once: true,
 		rate: a.limits.guests, errors: []int{http.StatusForbidden, http.StatusConflict, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
 	}, a.createGuest)
 	const tag = "Mesh"
@@ -80,7 +82,11 @@ func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, err
 	if a.cfg.Signer == nil || !a.cfg.Guests {
 		return nil, errGuests
 	}
-	c, err := a.newClaims("", strings.TrimSpace(in.Body.Name))
+	secret, err := a.browser(in.Cookies)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.newClaims(guestOf(secret), strings.TrimSpace(in.Body.Name))
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +108,7 @@ func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, err
 			return nil, err
 		}
 	}
-	return &guestAnswer{Body: guestAnswerBody{User: c.User, Name: c.Name, Token: raw, Expires: c.Expires}}, nil
+	return &guestAnswer{SetCookie: a.rememberBrowser(secret), Body: guestAnswerBody{User: c.User, Name: c.Name, Token: raw, Expires: c.Expires}}, nil
 }
 
 func (a *API) listEdges(ctx context.Context, in *edgesCall) (*edgesAnswer, error) {

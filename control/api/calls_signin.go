@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -175,19 +174,15 @@ func (a *API) signInCallback(ctx context.Context, in *callbackCall) (*signInAnsw
 	return &signInAnswer{Status: http.StatusSeeOther, Location: back + "#signed-in", SetCookie: a.cookie(in.Secret, int(signedInLife.Seconds()))}, nil
 }
 
-// newClaims are those of a token that this node gives to a person; user may be empty for a new guest.
+// newClaims are those of a token that this node gives to a person.
 func (a *API) newClaims(user rotunda.UserID, name string) (token.Claims, error) {
-	var random [32]byte
+	var random [16]byte
 	if _, err := io.ReadFull(a.cfg.Rand, random[:]); err != nil {
 		return token.Claims{}, fmt.Errorf("randomness: %w", err)
-	}
-	letters := base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-	if user == "" {
-		user = rotunda.UserID(guestPrefix + letters.EncodeToString(random[:16]))
 	}
 	now := a.cfg.Now()
 	return token.Claims{
 		User: user, Name: name, Issued: now, Expires: now.Add(a.cfg.GuestLife).UTC().Truncate(time.Second),
-		ID: letters.EncodeToString(random[16:]),
+		ID: letters.EncodeToString(random[:]),
 	}, nil
 }

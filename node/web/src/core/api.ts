@@ -163,7 +163,7 @@ export class Api {
 
   async #ask(path: string, init: RequestInit): Promise<Response> {
     const response = await this.#fetch(this.#base() + path, {
-      credentials: "omit",
+      credentials: "same-origin", // the cookie by which a guest stays the same guest
       ...init,
       headers: { ...(init.headers as Record<string, string> | undefined), ...this.#authorization() },
     });
