@@ -56,7 +56,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			t.Fatalf("edit %d → %s, %v", i, out, err)
 		}
 	}
-	h := s.state.History()
+	h := s.state.history
 	if len(h) != HistoryMax || h[len(h)-1].Seq != s.state.Seq || h[0].Seq != s.state.Seq-HistoryMax+1 {
 		t.Errorf("%d revisions, from %d to %d; want the latest %d of %d", len(h), h[0].Seq, h[len(h)-1].Seq, HistoryMax, s.state.Seq)
 	}
@@ -121,8 +121,8 @@ func TestTalkShares(t *testing.T) {
 		t.Error(out)
 	}
 	v := s.state.View()
-	if v.SpokeSeconds != 120 || v.Participants["bob"].SpokeSeconds != 60 || v.Participants["ada"].SpokeSeconds != 30 {
-		t.Errorf("all %d, bob %d, ada %d", v.SpokeSeconds, v.Participants["bob"].SpokeSeconds, v.Participants["ada"].SpokeSeconds)
+	if v.SpokeSeconds != 120 || len(v.Talk) != 3 || v.Talk["bob"].SpokeSeconds != 60 || v.Talk["cyd"].SpokeSeconds != 30 {
+		t.Errorf("all %d, of whom %+v", v.SpokeSeconds, v.Talk)
 	}
 }
 

@@ -20,9 +20,6 @@ type Revision struct {
 	Mode    Mode           `json:"mode" doc:"The preset from then on." example:"qa"`
 }
 
-// History lists the latest changes of the room's details, the oldest first. It is not to be changed.
-func (s *State) History() []Revision { return s.history }
-
 func (s *State) applyEdited(e Event) {
 	if e.Details == nil {
 		return

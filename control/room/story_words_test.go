@@ -43,7 +43,7 @@ func (s *story) ask(words []string) (string, bool) {
 	case "floor":
 		return orNobody(nonEmpty(string(s.state.Floor()))), true
 	case "history":
-		for _, r := range s.state.History() {
+		for _, r := range s.state.history {
 			out = append(out, fmt.Sprintf("%s: %s", r.By, strings.Join(r.Changed, " ")))
 		}
 	case "policy":

@@ -42,6 +42,7 @@ type View struct {
 	Pins         map[PinID]ViewPin                 `json:"pins" doc:"The links that the room shows, by id."`
 	Warnings     map[rotunda.UserID]ViewWarning    `json:"warnings" doc:"Who was warned, by user id: before everybody, or for the reader's eyes."`
 	History      []Revision                        `json:"history" nullable:"false" doc:"The latest changes of what the room says of itself, the oldest first."`
+	Talk         map[rotunda.UserID]ViewTalk       `json:"talk" doc:"Who has had how much of the time, by user id: the hundred who spoke most."`
 	SpokeSeconds Seconds                           `json:"spokeSeconds" doc:"How long people were heard talking, all together, in seconds." example:"1520"`
 }
 
@@ -55,10 +56,7 @@ type ViewParticipant struct {
 	Node  rotunda.NodeID `json:"node"` // where; empty: never had one
 	Since time.Time      `json:"since"`
 
-	Away         *time.Time `json:"away" doc:"Nowhere connected since."`
-	SpokeSeconds Seconds    `json:"spokeSeconds" doc:"How long the person was heard talking, in seconds." example:"310"`
-	Turns        int        `json:"turns" doc:"How many turns the person has had." example:"0"`
-	TurnSeconds  Seconds    `json:"turnSeconds" doc:"How long those turns lasted that are over, in seconds." example:"0"`
+	Away *time.Time `json:"away" doc:"Nowhere connected since."`
 }
 
 // ViewRequest is a request to speak; the queue's order is that of Order.
@@ -109,6 +107,16 @@ type ViewPin struct {
 	Place    int            `json:"place" doc:"The lowest comes first." example:"1"`
 }
 
+// viewTalkMax is how many people's talk time a view has: those who spoke most.
+const viewTalkMax = 100
+
+// ViewTalk is how much of the room's time a person has had, whether on stage still or not.
+type ViewTalk struct {
+	SpokeSeconds Seconds `json:"spokeSeconds" doc:"How long the person was heard talking, in seconds." example:"310"`
+	Turns        int     `json:"turns" doc:"How many turns the person has had." example:"2"`
+	TurnSeconds  Seconds `json:"turnSeconds" doc:"How long those turns lasted that are over, in seconds." example:"240"`
+}
+
 // ViewWarning is what a person was warned of.
 type ViewWarning struct {
 	Count  int       `json:"count" doc:"How often, so far." example:"1"`
@@ -133,13 +141,11 @@ func (s *State) ViewFor(u rotunda.UserID) View {
 		Removed:      make(map[rotunda.UserID]ViewRemoval, len(s.removed)),
 		RulesVersion: s.RulesVersion, Askers: append([]rotunda.UserID{}, s.Details.Askers...), Locked: s.Locked(), Floor: s.Floor(),
 		HeldUntil: unlessZero(s.HeldUntil()), Invitations: map[rotunda.UserID]ViewInvitation{},
-		Pins: map[PinID]ViewPin{}, Warnings: map[rotunda.UserID]ViewWarning{}, History: append([]Revision{}, s.history...),
+		Pins: map[PinID]ViewPin{}, Warnings: map[rotunda.UserID]ViewWarning{}, Talk: map[rotunda.UserID]ViewTalk{}, History: append([]Revision{}, s.history...),
 	}
 	for u, p := range s.stage {
-		talk := s.voices[u].talk
 		v.Participants[u] = ViewParticipant{
 			Name: p.Name, Role: p.Role, Muted: p.Muted, SSRC: p.SSRC, Live: p.Live, Node: p.Node, Since: p.Since, Away: unlessZero(p.Away),
-			SpokeSeconds: seconds(talk.Spoke), Turns: talk.Turns, TurnSeconds: seconds(talk.Held),
 		}
 	}
 	for u, r := range s.queue {
@@ -148,8 +154,11 @@ func (s *State) ViewFor(u rotunda.UserID) View {
 	for u, r := range s.removed {
 		v.Removed[u] = ViewRemoval{At: r.At, Ban: r.Ban}
 	}
-	for _, voice := range s.voices {
-		v.SpokeSeconds += seconds(voice.talk.Spoke)
+	for i, t := range s.Talk() {
+		v.SpokeSeconds += seconds(t.Spoke)
+		if i < viewTalkMax {
+			v.Talk[t.User] = ViewTalk{SpokeSeconds: seconds(t.Spoke), Turns: t.Turns, TurnSeconds: seconds(t.Held)}
+		}
 	}
 	s.viewMore(&v, u)
 	return v
