@@ -140,22 +140,68 @@ func (n node) usage() (usage, error) {
 	return usage{time.Duration(user+system) * 10 * time.Millisecond, float64(pages*os.Getpagesize()) / (1 << 20)}, errors.Join(err1, err2, err3)
 }
 
+// quantile estimates a quantile of a histogram in the node's /metrics as Prometheus does, by its buckets; seconds.
+func (n node) quantile(ctx context.Context, name string, q float64) (seconds float64, count float64, err error) {
+	type bucket struct{ le, count float64 }
+	var buckets []bucket
+	err = n.scrape(ctx, func(line string) error {
+		rest, ok := strings.CutPrefix(line, name+`_bucket{le="`)
+		if !ok {
+			return nil
+		}
+		bound, value, _ := strings.Cut(rest, `"} `)
+		le, err1 := strconv.ParseFloat(bound, 64)
+		c, err2 := strconv.ParseFloat(value, 64)
+		buckets = append(buckets, bucket{le, c})
+		return errors.Join(err1, err2)
+	})
+	if err != nil || len(buckets) == 0 {
+		return 0, 0, errors.Join(err, fmt.Errorf("no histogram %s", name))
+	}
+	count = buckets[len(buckets)-1].count
+	var lower bucket
+	for _, b := range buckets {
+		if b.count >= q*count {
+			return lower.le + (b.le-lower.le)*(q*count-lower.count)/max(1, b.count-lower.count), count, nil
+		}
+		lower = b
+	}
+	return lower.le, count, nil
+}
+
 // series reads one series of the node's /metrics.
-func (n node) series(ctx context.Context, name string) (float64, error) {
+func (n node) series(ctx context.Context, name string) (value float64, err error) {
+	found := false
+	err = n.scrape(ctx, func(line string) error {
+		if v, ok := strings.CutPrefix(line, name+" "); ok {
+			found = true
+			value, err = strconv.ParseFloat(v, 64)
+			return err
+		}
+		return nil
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("no series %s", name)
+	}
+	return value, err
+}
+
+// scrape calls line with every line of the node's /metrics.
+func (n node) scrape(ctx context.Context, line func(string) error) error {
 	q, err := http.NewRequestWithContext(ctx, "GET", "http://"+n.admin+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	a, err := http.DefaultClient.Do(q)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer a.Body.Close()
 	lines := bufio.NewScanner(a.Body)
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			return strconv.ParseFloat(value, 64)
+		if err := line(lines.Text()); err != nil {
+			return err
 		}
 	}
-	return 0, fmt.Errorf("no series %s", name)
+	return lines.Err()
 }

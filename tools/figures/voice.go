@@ -15,6 +15,7 @@ import (
 const (
 	idleFor    = 15 * time.Second
 	joins      = 40
+	decisions  = 100
 	clicks     = 30
 	clickEvery = 700 * time.Millisecond
 	clickFor   = 100 * time.Millisecond
@@ -62,8 +63,36 @@ func nearby(ctx context.Context, root string) ([]figure, error) {
 		}
 		took = append(took, d)
 	}
+	muted, err := enforce(ctx, m, v)
+	if err != nil {
+		return nil, err
+	}
+	figures = append(figures, muted)
 	return append(figures, figure{"join: request to first audio packet, p95", fmt.Sprintf("%.0f ms", percentile(took, .95)), "≤ 150 ms",
 		fmt.Sprintf("%d joins of our own client, one after another, on another node than the speaker's; 200 ms of it are pion's ICE pacing in the client", joins)}), nil
+}
+
+// enforce mutes the speaker again and again, by way of another node, and reads how long the gate took.
+func enforce(ctx context.Context, m *mesh, v *voice) (figure, error) {
+	elsewhere := *v.host
+	elsewhere.url = m.nodes[1].url
+	path := "/v1/rooms/" + v.room + "/participants/" + v.host.User + "/mute"
+	for range decisions {
+		if err := elsewhere.call(ctx, "POST", path, struct{}{}, nil); err != nil {
+			return figure{}, err
+		}
+		if err := elsewhere.call(ctx, "DELETE", path, nil, nil); err != nil {
+			return figure{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return figure{}, ctx.Err()
+		case <-time.After(60 * time.Millisecond): // within the rates of one person
+		}
+	}
+	p99, n, err := m.nodes[0].quantile(ctx, "rotunda_enforcement_seconds", .99)
+	return figure{"enforcement: mute decided elsewhere → gate shut, p99", fmt.Sprintf("%.0f ms", p99*1e3), "≤ 250 ms",
+		fmt.Sprintf("%.0f decisions taken on another node, by rotunda_enforcement_seconds", n)}, err
 }
 
 // join connects a listener and returns how long its first packet took.
@@ -140,6 +169,7 @@ func faraway(ctx context.Context, root string) ([]figure, error) {
 
 // voice is a speaker who clicks.
 type voice struct {
+	host *guest
 	room string
 	stop func()
 
@@ -148,7 +178,7 @@ type voice struct {
 }
 
 func speak(ctx context.Context, g *guest) (*voice, error) {
-	v := &voice{}
+	v := &voice{host: g}
 	var r struct {
 		ID string `json:"id"`
 	}
