@@ -112,10 +112,10 @@ func (c *Control) takeSnapshot(ctx context.Context, f *follower) error {
 	if len(kept) > 0 && kept[0].Sound(f.id) {
 		f.snapshot = max(f.snapshot, kept[0].At.Seq)
 	}
-	state, at, due := f.state, f.at, f.at.Seq >= f.snapshot+snapshotEvery
+	state, at, due, copied := f.state, f.at, f.at.Seq >= f.snapshot+snapshotEvery, f.copy
 	f.mu.Unlock()
-	if !due {
-		return nil
+	if !due || !copied.understood() {
+		return nil // it is for a node of the newer version that writes such events
 	}
 	data, err := pack(state)
 	if err != nil {

@@ -20,6 +20,7 @@ type tail struct {
 	from    eventlog.Position // before the first
 	entries []eventlog.Entry  // never changed, only appended to and cut
 	bytes   int
+	odd     bool // among those that were cut off is one that is not understood
 }
 
 // add takes the entry that follows at.
@@ -31,9 +32,15 @@ func (t *tail) add(at eventlog.Position, e eventlog.Entry) {
 	t.bytes += len(e.Data)
 	for len(t.entries) > copyMax || t.bytes > copyBytesMax && len(t.entries) > 1 {
 		t.bytes -= len(t.entries[0].Data)
+		t.odd = t.odd || !understood(t.entries[0])
 		t.from = eventlog.Position{Seq: t.entries[0].Seq, Hash: t.entries[1].Prev}
 		t.entries = t.entries[1:]
 	}
+}
+
+// understood reports whether this version knows all that the entries say, those that were cut off included.
+func (t *tail) understood() bool {
+	return !t.odd && !slices.ContainsFunc(t.entries, func(e eventlog.Entry) bool { return !understood(e) })
 }
 
 // has reports whether an entry has that id.
