@@ -24,8 +24,9 @@ type Fact struct {
 const (
 	factVersion   = 1
 	factEventsMax = 8        // one command makes one, or a few
-	factsOwnMax   = 1024     // decided by this node and not in the log yet
-	factsMax      = 8192     // known of all nodes
+	factsOwnMax   = 512      // decided by this node and not in the log yet
+	factsMax      = 2048     // decided by others
+	factsRoomMax  = 512      // in one room; each costs some work with every change of the room
 	factBytesMax  = 16 << 10 // encoded
 	factIDMax     = eventlog.IDMax - 4
 )

@@ -125,7 +125,7 @@ func (o *outage) restrict(ctx context.Context, id rotunda.RoomID, a room.Actor, 
 		o.c.cfg.Logger.Error("a decision is in effect and may be lost if this node ends before the log is back", "room", id, "error", err)
 		return nil, fmt.Errorf("room %s: %w: %v", id, ErrUnknownOutcome, err)
 	}
-	token(o.wake)
+	nudge(o.wake)
 	return o.over(id, s), nil
 }
 
@@ -267,7 +267,7 @@ func factBatch(s *room.State, at eventlog.Position, events []room.Event) (eventl
 	return b, next, err
 }
 
-func token(c chan struct{}) {
+func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default: // there is one

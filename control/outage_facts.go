@@ -28,8 +28,8 @@ type outage struct {
 
 // overlay is what lies over one room's log.
 type overlay struct {
-	users   int // lenses
-	facts   []held
+	users   int           // lenses
+	facts   []*held       // replaced or longer, never changed in place
 	version uint64        // grows with every change of facts
 	changed chan struct{} // closed and replaced with every change
 
@@ -41,11 +41,12 @@ type overlay struct {
 
 // held is a fact and what is known about it here.
 type held struct {
-	Fact
-	own     bool
-	version uint64 // of the overlay, when it came
-	heard   time.Time
-	sent    time.Time // by this node
+	Fact           // never changed
+	own     bool   // never changed
+	version uint64 // of the overlay, when it came; never changed
+
+	heard time.Time // guarded by outage.mu
+	sent  time.Time // by this node; guarded by outage.mu
 }
 
 // settledMax is how many settled facts are remembered, so that late copies of them are nothing new.
@@ -123,17 +124,20 @@ func (o *outage) add(f Fact, own bool) bool {
 		return true
 	}
 	if r := o.rooms[f.Room]; r != nil {
-		if i := slices.IndexFunc(r.facts, func(h held) bool { return h.ID == f.ID }); i >= 0 {
+		if i := slices.IndexFunc(r.facts, func(h *held) bool { return h.ID == f.ID }); i >= 0 {
 			r.facts[i].heard = now
 			return true
 		}
 	}
-	if o.all >= factsMax+factsOwnMax || own && o.own >= factsOwnMax || !own && o.all-o.own >= factsMax {
+	if own && o.own >= factsOwnMax || !own && o.all-o.own >= factsMax {
+		return false
+	}
+	if r := o.rooms[f.Room]; r != nil && len(r.facts) >= factsRoomMax {
 		return false
 	}
 	r := o.overlay(f.Room)
 	o.count(own, 1)
-	r.change(append(slices.Clip(r.facts), held{Fact: f, own: own, version: r.version + 1, heard: now, sent: now}))
+	r.change(append(r.facts, &held{Fact: f, own: own, version: r.version + 1, heard: now, sent: now}))
 	return true
 }
 
@@ -155,7 +159,7 @@ func (o *outage) overlay(id rotunda.RoomID) *overlay {
 }
 
 // change replaces the facts and tells who waits. The caller holds o.mu.
-func (r *overlay) change(facts []held) {
+func (r *overlay) change(facts []*held) {
 	r.facts, r.base, r.over = facts, nil, nil
 	r.version++
 	close(r.changed)
@@ -171,7 +175,7 @@ func (o *outage) drop(id rotunda.RoomID, facts []Fact) {
 	var mine []string
 	o.mu.Lock()
 	if r := o.rooms[id]; r != nil {
-		var keep []held
+		var keep []*held
 		for _, h := range r.facts {
 			if !gone[h.ID] {
 				keep = append(keep, h)
@@ -260,8 +264,8 @@ func (o *outage) sendAgain(now time.Time) []Fact {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range o.rooms {
-		for i := range r.facts {
-			if h := &r.facts[i]; h.own && now.Sub(h.sent) >= spreadEvery && len(again) < spreadAtOnce {
+		for _, h := range r.facts {
+			if h.own && now.Sub(h.sent) >= spreadEvery && len(again) < spreadAtOnce {
 				h.sent = now
 				again = append(again, h.Fact)
 			}

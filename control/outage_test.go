@@ -185,7 +185,7 @@ func TestAnHourAway(t *testing.T) {
 		banned := map[rotunda.UserID]bool{}
 		var goroutines int
 		for minute := range 60 {
-			for i := range 2 {
+			for i := range 1 + minute%2 {
 				u := rotunda.UserID(fmt.Sprintf("troll-%d-%d", minute, i))
 				banned[u] = true
 				n := nodes[(minute+i)%3]
@@ -304,6 +304,41 @@ func TestOutboxFails(t *testing.T) {
 		back(a)
 		if e := m.entries(id); e[len(e)-1].Type != room.EventMuted {
 			t.Errorf("the log ends with %+v", e[len(e)-1])
+		}
+	})
+}
+
+// There are bounds to what waits for the log: past them a decision is refused, and says so, and what others say is left out.
+func TestFactsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		a, _, _ := m.three()
+		id := stage(a.node)
+		away(a)
+		fact := func(r rotunda.RoomID, i int) Fact {
+			name := fmt.Sprint("f", i)
+			return Fact{ID: name, Room: r, Node: "b", Events: []room.Event{{ID: name + "-0", At: time.Now(), Type: room.EventRemoved, User: rotunda.UserID(fmt.Sprint("troll-", i)), Ban: true, Fact: true}}}
+		}
+		taken := 0
+		for i := range factsRoomMax + 100 {
+			if a.outage.add(fact(id, i), false) {
+				taken++
+			}
+		}
+		if taken != factsRoomMax {
+			t.Errorf("%d facts of one room are taken, want %d", taken, factsRoomMax)
+		}
+		for i := range factsMax + 100 {
+			if a.outage.add(fact(rotunda.RoomID(fmt.Sprint("r", i)), 10_000+i), false) {
+				taken++
+			}
+		}
+		if taken != factsMax {
+			t.Errorf("%d facts of others are taken, want %d", taken, factsMax)
+		}
+		a.refused(id, ada, room.Mute{User: "bob"}, ErrUnavailable)
+		if s := a.get(id); s.Muted("bob") || !s.Banned("troll-0") || !s.Banned(rotunda.UserID(fmt.Sprint("troll-", factsRoomMax-1))) {
+			t.Error("what was refused is in effect, or what was taken is not")
 		}
 	})
 }
