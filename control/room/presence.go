@@ -31,8 +31,8 @@ type Absent struct {
 // new epoch, because its frames are counted from the beginning again.
 type Restart struct{ Node rotunda.NodeID }
 
-// Lost says that Node is dead: the sessions that it held are gone, and where it was home the program moves to somebody
-// else's microphone, if there is one. Any node may say so.
+// Lost says that Node is dead: the sessions that it held are gone, and where it was home the program moves to another
+// one, where somebody on stage is, if there is anybody. Any node may say so.
 type Lost struct{ Node rotunda.NodeID }
 
 func (Present) Name() string { return "present" }
@@ -90,13 +90,24 @@ func (c Lost) decide(d *draft) error {
 	if d.Phase != Live || d.Home != c.Node {
 		return nil
 	}
-	for _, p := range d.line() {
-		if p.Live {
-			d.emit(Event{Type: EventHomed, Node: p.Node, Epoch: d.Epoch + 1})
-			return nil
-		}
+	if node, ok := d.refuge(); ok {
+		d.emit(Event{Type: EventHomed, Node: node, Epoch: d.Epoch + 1})
 	}
 	return nil
+}
+
+// refuge is where the program goes when its home is dead: to a microphone, the host's first; where there is none, to where
+// somebody on stage is.
+func (s *State) refuge() (node rotunda.NodeID, ok bool) {
+	for _, p := range append([]Participant{s.stage[s.Host]}, s.line()...) {
+		switch {
+		case p.Live:
+			return p.Node, true
+		case p.Here() && !ok:
+			node, ok = p.Nodes[0], true
+		}
+	}
+	return node, ok
 }
 
 // gone ends the microphones and the presence of everybody at node.
