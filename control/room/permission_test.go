@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/metrics"
 )
 
 var update = os.Getenv("UPDATE") != ""
@@ -146,5 +147,15 @@ func compareGolden(t *testing.T, file, got string) {
 	}
 	if string(kept) != got {
 		t.Errorf("%s:\n%s\nwant\n%s", file, got, kept)
+	}
+}
+
+// Every command has a series of its own.
+func TestCommandsAreMeasured(t *testing.T) {
+	set := metrics.Discard()
+	for _, p := range Permissions() {
+		if set.CommandTime(p.Command, "ok") == set.CommandTime("other", "ok") {
+			t.Errorf("%s is not among the commands in metrics/series.go", p.Command)
+		}
 	}
 }
