@@ -18,6 +18,9 @@ type Fact struct {
 	Node   rotunda.NodeID    // who decided
 	After  eventlog.Position // the room's log as that node knew it
 	Events []room.Event      // 1 to factEventsMax
+	// Logged is the number in the room's log by which it was there already: the fact is for nodes that are cut off from the
+	// log, and nobody has to append it. 0: it is not in the log.
+	Logged uint64
 }
 
 // Bounds of facts.
@@ -42,11 +45,12 @@ type factBody struct {
 	Seq     uint64         `json:"seq"`
 	Hash    []byte         `json:"hash"`
 	Events  []room.Event   `json:"events"`
+	Logged  uint64         `json:"logged,omitempty"`
 	Sent    int64          `json:"sent"` // ms since 1970
 }
 
 func (f Fact) encode(sent int64) ([]byte, error) {
-	b, err := json.Marshal(factBody{factVersion, f.ID, f.Room, f.Node, f.After.Seq, f.After.Hash[:], f.Events, sent})
+	b, err := json.Marshal(factBody{factVersion, f.ID, f.Room, f.Node, f.After.Seq, f.After.Hash[:], f.Events, f.Logged, sent})
 	if err == nil && len(b) > factBytesMax {
 		err = fmt.Errorf("%w: %d bytes, at most %d", errFact, len(b), factBytesMax)
 	}
@@ -62,7 +66,7 @@ func parseFact(b []byte) (Fact, error) {
 	if err := json.Unmarshal(b, &body); err != nil {
 		return Fact{}, fmt.Errorf("%w: %v", errFact, err)
 	}
-	f := Fact{ID: body.ID, Room: body.Room, Node: body.Node, After: eventlog.Position{Seq: body.Seq}, Events: body.Events}
+	f := Fact{ID: body.ID, Room: body.Room, Node: body.Node, After: eventlog.Position{Seq: body.Seq}, Events: body.Events, Logged: body.Logged}
 	if body.Version != factVersion || len(body.Hash) != len(f.After.Hash) || f.ID == "" || len(f.ID) > factIDMax {
 		return Fact{}, fmt.Errorf("%w: version, hash or id", errFact)
 	}
@@ -85,6 +89,9 @@ func (f Fact) eventID(i int) string { return fmt.Sprintf("%s-%d", f.ID, i) }
 
 // adopted reports whether all of f is in the log that s comes from.
 func (f Fact) adopted(s *room.State) bool {
+	if f.Logged > 0 {
+		return s.Seq >= f.Logged
+	}
 	for _, e := range f.Events {
 		if !s.Adopted(e.ID) {
 			return false

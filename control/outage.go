@@ -57,6 +57,9 @@ func (o *outage) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd ro
 		pctx, cancel := context.WithTimeout(ctx, patience)
 		s, err := o.through(pctx, id, a, cmd)
 		cancel()
+		if c, removes := cmd.(room.Remove); removes && err == nil {
+			o.announce(s, c.User)
+		}
 		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrUnknownOutcome) || ctx.Err() != nil {
 			return s, err
 		}
@@ -127,6 +130,21 @@ func (o *outage) restrict(ctx context.Context, id rotunda.RoomID, a room.Actor, 
 	}
 	nudge(o.wake)
 	return o.over(id, s), nil
+}
+
+// announce tells nodes that are cut off from the log of somebody who was removed by it: they refuse them too. Nodes that
+// have the log have it from there.
+func (o *outage) announce(s *room.State, u rotunda.UserID) {
+	r, ok := s.Removed(u)
+	name, err := o.c.random.letters(20)
+	if !ok || err != nil {
+		return
+	}
+	f := Fact{ID: name, Room: s.ID, Node: o.c.cfg.Node, Logged: s.Seq}
+	f.Events = []room.Event{{
+		ID: f.eventID(0), At: r.At, By: r.By, Type: room.EventRemoved, User: u, Ban: r.Ban, Bar: r.Bar, Fact: true,
+	}}
+	o.spread(f)
 }
 
 func (o *outage) keep(f Fact) error {

@@ -89,7 +89,7 @@ func (o *outage) pending(id rotunda.RoomID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.rooms[id]
-	return r != nil && len(r.facts) > 0
+	return r != nil && slices.ContainsFunc(r.facts, func(h *held) bool { return h.Logged == 0 })
 }
 
 // of lists the room's facts.
@@ -107,10 +107,13 @@ func (o *outage) of(id rotunda.RoomID) []Fact {
 	return facts
 }
 
+// eventsOf lists what of the facts may not be in the log.
 func eventsOf(facts []Fact) []room.Event {
 	var events []room.Event
 	for _, f := range facts {
-		events = append(events, f.Events...)
+		if f.Logged == 0 {
+			events = append(events, f.Events...)
+		}
 	}
 	return events
 }
@@ -118,6 +121,9 @@ func eventsOf(facts []Fact) []room.Event {
 // add takes a fact in; one that is known already changes nothing. It reports whether it is known now.
 func (o *outage) add(f Fact, own bool) bool {
 	now := time.Now()
+	if s := o.c.peek(f.Room); s != nil && f.adopted(s) {
+		return true
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if _, settled := o.settled[f.ID]; settled {
@@ -244,7 +250,9 @@ func (o *outage) overAt(id rotunda.RoomID, s *room.State) (*room.State, uint64) 
 	o.mu.Unlock()
 	var events []room.Event
 	for _, h := range facts {
-		events = append(events, h.Events...)
+		if h.Logged == 0 || h.Logged > s.Seq {
+			events = append(events, h.Events...)
+		}
 	}
 	over := s.Overlay(events)
 	o.mu.Lock()
@@ -295,7 +303,7 @@ func (o *outage) review(now time.Time, here, late bool) []rotunda.RoomID {
 				case s != nil && h.adopted(s), s == nil && here && !h.own && now.Sub(h.heard) > otherMax:
 					gone = append(gone, h.Fact)
 				default:
-					own, open = own || h.own, true
+					own, open = own || h.own, open || h.Logged == 0
 				}
 			}
 		}

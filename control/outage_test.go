@@ -107,6 +107,46 @@ func TestOneNodeCutOff(t *testing.T) {
 	})
 }
 
+// A node is cut off from the log. Who is banned by it, elsewhere, is refused there too; when the log is back the ban is there
+// once.
+func TestBansReachTheCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		a, b, c := m.three()
+		id := stage(a.node)
+		w := a.watch(id)
+		c.get(id)
+		away(a)
+		b.do(id, ada, room.Remove{User: "cyd", Ban: true, Reason: "noise"})
+		n := len(m.entries(id))
+		time.Sleep(m.delay + time.Millisecond)
+		synctest.Wait()
+		if s := w.now(); !s.Banned("cyd") || s.CanSpeak("cyd") {
+			t.Error("cyd is not refused where the log cannot be seen")
+		}
+		a.refused(id, cyd, room.Mute{User: "cyd"}, room.ErrForbidden)
+		if c.outage.over(id, c.get(id)) != c.peek(id) {
+			t.Error("a node that has the log lays over it what is there")
+		}
+		back(a)
+		b.do(id, ada, room.Unban{User: "cyd"})
+		time.Sleep(time.Second)
+		if got := len(m.entries(id)); got != n+1 {
+			t.Errorf("%d events in the log, want %d", got, n+1)
+		}
+		for _, node := range []*meshNode{a, b, c} {
+			if s := node.get(id); s.Banned("cyd") {
+				t.Errorf("%s: still banned after the ban was lifted", node.cfg.Node)
+			}
+			node.outage.mu.Lock()
+			if node.outage.all != 0 {
+				t.Errorf("%s: %d facts are kept", node.cfg.Node, node.outage.all)
+			}
+			node.outage.mu.Unlock()
+		}
+	})
+}
+
 // The node that decided dies before the log is back. If it comes back it appends what it has acknowledged; if it does not,
 // those who heard of it do.
 func TestDecisionsOutliveTheirNode(t *testing.T) {
