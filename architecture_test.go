@@ -47,8 +47,8 @@ var testOnly = []string{
 
 // pure packages have no clock, no randomness, no goroutine, no channel and no input or output.
 var pure = []string{
-	"", "cascade/wire", "cascade/plan", "cascade/relay", "control/room", "control/token", "node/duty", "node/edge",
-	"node/ingest", "node/jitter", "node/mix", "node/opus/packet", "node/pcm",
+	"", "cascade/flood", "cascade/wire", "cascade/plan", "cascade/relay", "control/room", "control/token", "node/duty", "node/edge",
+	"node/ingest", "node/jitter", "node/mix", "node/opus/packet", "node/pcm", "node/presence",
 }
 
 // impure names what a pure package may not import or call.
