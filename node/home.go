@@ -27,8 +27,10 @@ type home struct {
 	mixing  bool
 	pulls   pulls
 
-	mixMu sync.Mutex // guards mixer; taken for each frame
+	mixMu sync.Mutex // guards what follows; taken for each frame
 	mixer *mix.Mixer
+	users map[rotunda.SSRC]rotunda.UserID  // who was ever mixed
+	talk  map[rotunda.UserID]time.Duration // how long each was heard, as far as it has not been reported
 }
 
 func openHome(bg *background, mesh *cascade.Mesh, stream rotunda.StreamID, m *metrics.Set, logger *slog.Logger) (*home, error) {
@@ -38,6 +40,7 @@ func openHome(bg *background, mesh *cascade.Mesh, stream rotunda.StreamID, m *me
 	}
 	h := &home{stream: stream, pub: pub, metrics: m, stop: make(chan struct{}), done: make(chan struct{})}
 	h.mixer = mix.New(mix.Options{}, opus.Codecs())
+	h.users, h.talk = map[rotunda.SSRC]rotunda.UserID{}, map[rotunda.UserID]time.Duration{}
 	h.pulls = pulls{mesh: mesh, logger: logger, sink: h.frame, begin: h.begin, gone: h.gone}
 	if !bg.start(h.run) {
 		pub.Close()
@@ -87,6 +90,7 @@ func (h *home) begin(p duty.Pull) {
 	h.mixMu.Lock()
 	defer h.mixMu.Unlock()
 	h.mixer.Add(p.SSRC)
+	h.users[p.SSRC] = voiceOf(p).user
 }
 
 func (h *home) gone(p duty.Pull) {
@@ -146,6 +150,9 @@ func (h *home) tick() time.Time {
 		if f, ok := h.mixer.Tick(now); ok {
 			h.metrics.MixedFrames.Inc()
 			h.pub.Write(&f)
+			for i := range f.Sources.Len() {
+				h.talk[h.users[f.Sources.At(i)]] += rotunda.FrameDuration
+			}
 		}
 	}
 }

@@ -213,6 +213,7 @@ func (r *roomServer) mix(d duty.Duties) {
 		}
 		r.logger.Info("home of the room", "room", r.id, "epoch", d.Program.Epoch)
 		r.home = h
+		r.bg.start(func(ctx context.Context) { r.reportTalk(ctx, h) })
 	}
 	if r.home != nil {
 		r.home.setSources(d.Mix)
