@@ -127,7 +127,9 @@ func start(t *testing.T, log eventlog.Log, name rotunda.NodeID) *node {
 func startWith(t *testing.T, cfg Config) *node {
 	t.Helper()
 	n := &node{t: t, metrics: metrics.New("test", ""), said: &bytes.Buffer{}}
-	cfg.Rand = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", cfg.Node))))
+	if cfg.Rand == nil {
+		cfg.Rand = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", cfg.Node))))
+	}
 	cfg.Metrics, cfg.Logger = n.metrics, slog.New(slog.NewTextHandler(n.said, nil))
 	n.Control = New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())

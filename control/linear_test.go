@@ -207,8 +207,13 @@ func oneHistory(t *testing.T, seed uint64, count map[string]int) {
 	defer log.wg.Wait()
 	var mu sync.Mutex // guards nodes, history and count
 	nodes := make([]*node, 3)
+	launched := 0
 	launch := func(i int) *node {
-		return startWith(t, Config{Log: log, Node: rotunda.NodeID(fmt.Sprint("n", i)), Now: func() time.Time { return began }})
+		launched++ // a node that starts again draws other ids, as it would with real randomness
+		return startWith(t, Config{
+			Log: log, Node: rotunda.NodeID(fmt.Sprint("n", i)), Now: func() time.Time { return began },
+			Rand: rand.NewChaCha8([32]byte(fmt.Appendf(nil, "%-32s", fmt.Sprint(seed, launched)))),
+		})
 	}
 	for i := range nodes {
 		nodes[i] = launch(i)
