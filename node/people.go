@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
+	"rotunda"
+	"rotunda/cascade/nodecert"
 	"rotunda/control/api"
 	"rotunda/control/eventlog"
 	"rotunda/control/oidc"
@@ -17,9 +20,36 @@ import (
 	"rotunda/node/rtc"
 )
 
+// floodRefusal is the kind of messages that say who is refused while the log is away, and refusalContext what they are sealed
+// for.
+const (
+	floodRefusal   uint8 = 2
+	refusalContext       = "rotunda refusal 1"
+)
+
+// refusals is how bans and tokens taken back get around without the log: signed with the node's key, over the mesh's own
+// links.
+func (n *Node) refusals() *people.Outage {
+	return &people.Outage{
+		Seal: func(message []byte) ([]byte, error) {
+			return nodecert.Seal(n.identity.Certificate, refusalContext, message)
+		},
+		Open: func(sealed []byte) ([]byte, error) {
+			_, message, err := nodecert.Open(n.identity.Roots, time.Now(), refusalContext, sealed)
+			return message, err
+		},
+		Spread: func(sealed []byte) error { return n.mesh.Flood(floodRefusal, sealed) },
+	}
+}
+
 // openPeople opens this node's view of the people: who is refused, and what they say and show of themselves.
 func (n *Node) openPeople(log eventlog.Log) (*people.Store, *people.Gallery, error) {
-	store := people.New(people.Config{Log: log, Logger: n.logger})
+	store := people.New(people.Config{Log: log, Logger: n.logger, Outage: n.refusals()})
+	n.mesh.OnFlood(floodRefusal, func(from rotunda.NodeID, sealed []byte) {
+		if err := store.Heard(sealed); err != nil {
+			n.logger.Warn("a refusal without the log that is not believed", "from", from, "error", err)
+		}
+	})
 	pictures, err := people.OpenGallery(people.GalleryConfig{
 		Folder: filepath.Join(n.cfg.Data, "avatars"), Self: n.cfg.ID, Members: n.mesh.Members, Shown: store.Shown,
 	})

@@ -2,12 +2,14 @@
 // the operator, and whose tokens are no longer believed.
 //
 // All but the pictures is one chain in the control log, beside the rooms' (Chain), folded by every node into the same
-// State: a token that was revoked anywhere is refused everywhere, and a node that the log is away from goes on refusing
-// what it knew. Pictures are too large for that: they are files in the data folder of the nodes that have shown them,
-// named by their hash, which the profile carries and everybody can check (Gallery).
+// State: a token that was revoked anywhere is refused everywhere. While the log is away, nodes go on refusing whom they
+// knew to refuse, and tell each other of more (Outage); what gives waits. Pictures are too large for a log: they are files
+// in the data folders of the nodes that have shown them, named by their hash, which the profile carries and everybody can
+// check (Gallery).
 //
-// The invariant: what a method that writes acknowledged is in the log and in this node's State; a Store that has never
-// read the chain refuses everybody. A Store and a Gallery may be used concurrently.
+// The invariant: what a method that writes acknowledged is in the log and in this node's State, or, taken while the log was
+// away, in force and written down later; a Store that has never read the chain refuses everybody. A Store and a Gallery may
+// be used concurrently.
 package people
 
 import (

@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"rotunda/control/eventlog"
 	"rotunda/control/token"
@@ -37,6 +40,7 @@ type Config struct {
 	Log    eventlog.Log
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: discards
+	Outage *Outage          // nil: without the log nobody new is refused
 }
 
 // Store is this node's view of the people's chain and its way to write to it. New makes one; Run makes it work.
@@ -52,6 +56,8 @@ type Store struct {
 	folded uint64   // where the last snapshot is that this node knows of
 	recent []string // ids of the facts applied last
 	loaded bool
+	held   map[string]heldFact // by the fact's id
+	over   *State              // of held
 }
 
 // New returns a Store. It panics where Log is missing.
@@ -67,11 +73,19 @@ func New(cfg Config) *Store {
 	}
 	return &Store{
 		cfg: cfg, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}, 1), state: NewState(),
+		held: map[string]heldFact{}, over: NewState(),
 	}
 }
 
 // Run follows the chain until ctx ends. It may be called once.
 func (s *Store) Run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.follow(gctx) })
+	g.Go(func() error { return s.deliver(gctx) })
+	return g.Wait()
+}
+
+func (s *Store) follow(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := s.catchUp(ctx)
 		if err == nil {
@@ -112,6 +126,9 @@ func (s *Store) Refused(c token.Claims) error {
 	if !s.loaded {
 		return ErrUnavailable
 	}
+	if err := s.over.Refused(c); err != nil {
+		return err
+	}
 	return s.state.Refused(c)
 }
 
@@ -127,6 +144,7 @@ func (s *Store) take(e eventlog.Entry) error {
 		return err
 	}
 	s.at = next
+	s.settle(e.ID)
 	if s.recent = append(s.recent, e.ID); len(s.recent) > 2*recentMax {
 		s.recent = append([]string(nil), s.recent[recentMax:]...)
 	}
@@ -202,8 +220,33 @@ func factID(ctx context.Context, kind FactType) string {
 }
 
 // write has decide make a fact of the newest state that this node knows and appends it; where others were faster, decide
-// is asked again. It returns when the fact is in the log and in the state.
+// is asked again. It returns when the fact is in the log and in the state, or, where it takes something away and the log is
+// away, in force.
 func (s *Store) write(ctx context.Context, kind FactType, decide func(s *State, now time.Time) (Fact, error)) (Fact, error) {
+	id := factID(ctx, kind)
+	f, err := s.append(ctx, id, kind, decide)
+	away := errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome)
+	if !away || !restricts(kind) || s.cfg.Outage == nil {
+		return f, err
+	}
+	s.mu.RLock()
+	loaded := s.loaded
+	f, refused := decide(s.state, s.now())
+	s.mu.RUnlock()
+	if !loaded {
+		return f, err
+	}
+	if refused != nil {
+		return f, refused
+	}
+	f.ID, f.Type = id, kind
+	return f, s.withoutLog(f)
+}
+
+// now is the time as facts have it.
+func (s *Store) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+func (s *Store) append(ctx context.Context, id string, kind FactType, decide func(s *State, now time.Time) (Fact, error)) (Fact, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeMax)
 	defer cancel()
 	select {
@@ -212,7 +255,7 @@ func (s *Store) write(ctx context.Context, kind FactType, decide func(s *State, 
 	case <-ctx.Done():
 		return Fact{}, fmt.Errorf("others are writing: %w", ErrUnavailable)
 	}
-	id, unknown := factID(ctx, kind), false
+	unknown := false
 	if ctx.Value(keyOf{}) != nil { // it may be a repetition of what another node has just written
 		if s.catchUp(ctx) == nil && s.seen(id) { // away or not, the append finds out too
 			return Fact{ID: id, Type: kind}, nil
@@ -221,7 +264,7 @@ func (s *Store) write(ctx context.Context, kind FactType, decide func(s *State, 
 	for range attemptsMax {
 		s.mu.RLock()
 		at, loaded := s.at, s.loaded
-		f, err := decide(s.state, s.cfg.Now().UTC().Truncate(time.Millisecond))
+		f, err := decide(s.state, s.now())
 		s.mu.RUnlock()
 		if !loaded {
 			return f, ErrUnavailable
@@ -286,10 +329,8 @@ func (s *Store) pause(ctx context.Context, err error) bool {
 func (s *Store) seen(id string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for i := len(s.recent) - 1; i >= 0; i-- {
-		if s.recent[i] == id {
-			return true
-		}
-	}
-	return false
+	return s.applied(id)
 }
+
+// applied is seen for who holds s.mu.
+func (s *Store) applied(id string) bool { return slices.Contains(s.recent, id) }
