@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rotunda"
@@ -245,7 +246,7 @@ func (o *outage) settle(ctx context.Context, id rotunda.RoomID) error {
 			return err
 		}
 		s, at := f.current()
-		events := s.Adopt(eventsOf(facts))
+		events := settling(s, facts)
 		if len(events) == 0 {
 			o.drop(id, facts)
 			return nil
@@ -267,6 +268,23 @@ func (o *outage) settle(ctx context.Context, id rotunda.RoomID) error {
 		}
 	}
 	return errContended
+}
+
+// settling is what has to be appended for all of the facts to be in the log of s. A fact that changes nothing by now, because
+// what it says is so already or can be no more, is settled by name: no node that still holds it shall take it for open when
+// the same means something again.
+func settling(s *room.State, facts []Fact) []room.Event {
+	if s.Phase == room.Ended {
+		return nil
+	}
+	all := eventsOf(facts)
+	events := s.Adopt(all)
+	for _, e := range all {
+		if !s.Adopted(e.ID) && !slices.ContainsFunc(events, func(x room.Event) bool { return x.ID == e.ID }) {
+			events = append(events, room.Event{ID: e.ID, Seq: s.Seq + uint64(len(events)) + 1, At: e.At, Type: room.EventSettled, Fact: true})
+		}
+	}
+	return events
 }
 
 // factBatch is the append of facts, which have their ids already.

@@ -300,7 +300,7 @@ func (o *outage) review(now time.Time, here, late bool) []rotunda.RoomID {
 		if r := o.rooms[id]; r != nil {
 			for _, h := range r.facts {
 				switch {
-				case s != nil && h.adopted(s), s == nil && here && !h.own && now.Sub(h.heard) > otherMax:
+				case s != nil && (h.adopted(s) || s.Phase == room.Ended), s == nil && here && !h.own && now.Sub(h.heard) > otherMax:
 					gone = append(gone, h.Fact)
 				default:
 					own, open = own || h.own, open || h.Logged == 0

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/control/eventlog"
 	"rotunda/control/room"
 )
 
@@ -143,6 +145,41 @@ func TestBansReachTheCutOff(t *testing.T) {
 				t.Errorf("%s: %d facts are kept", node.cfg.Node, node.outage.all)
 			}
 			node.outage.mu.Unlock()
+		}
+	})
+}
+
+// The log was only slow: it has the mute already when the fact comes, and the person has opened their microphone since.
+// Nobody who still holds the fact shuts it again.
+func TestSlowLogMutesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		a, b, c := m.three()
+		id := stage(a.node)
+		w := c.watch(id)
+		a.log.onAppend(func(ctx context.Context, id rotunda.RoomID, batch eventlog.Batch) (bool, error) {
+			if _, err := a.log.Log.Append(ctx, id, batch); err != nil {
+				return true, err
+			}
+			a.log.setAway(true) // kept, and the answer is lost
+			<-ctx.Done()
+			return true, eventlog.ErrUnknown
+		})
+		a.do(id, ada, room.Mute{User: "bob"})
+		time.Sleep(m.delay + time.Millisecond)
+		synctest.Wait()
+		a.log.onAppend(nil)
+		a.log.setAway(false)
+		if !b.outage.pending(id) {
+			t.Fatal("no fact was told: the test shows nothing")
+		}
+		b.do(id, bob, room.Unmute{User: "bob"})
+		time.Sleep(time.Minute)
+		if s := w.now(); s.Muted("bob") {
+			t.Errorf("bob is muted again: %+v", m.entries(id))
+		}
+		if b.outage.pending(id) || c.outage.pending(id) {
+			t.Error("the fact is still open")
 		}
 	})
 }

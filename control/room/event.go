@@ -35,6 +35,7 @@ const (
 	EventMutedAll EventType = "muted_all" // Users
 	EventWarned   EventType = "warned"    // User, Reason, Public, Count
 	EventRemoved  EventType = "removed"   // User, Ban, Bar, Reason
+	EventSettled  EventType = "settled"   // nothing: a fact of this id changed nothing by the time it came to the log
 	EventUnbanned EventType = "unbanned"  // User
 	EventReported EventType = "reported"  // User (may be empty), Reason, Note
 
