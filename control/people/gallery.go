@@ -181,6 +181,10 @@ func (g *Gallery) Get(ctx context.Context, h Hash) ([]byte, error) {
 		return picture, nil
 	}
 	g.mu.Lock()
+	if g.kept[h] != nil { // since it was looked for
+		g.mu.Unlock()
+		return g.Here(h)
+	}
 	f := g.running[h]
 	if f == nil {
 		if at, ok := g.missing[h]; ok && g.cfg.Now().Sub(at) < missingLife {
