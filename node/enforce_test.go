@@ -129,8 +129,8 @@ func (m *testMesh) muteEach(id string, speakers []*person, out *lastPackets) {
 		}
 		return at
 	}
-	m.eventually("nobody is heard for a quarter of a second", func() bool {
-		return time.Since(began) > 250*time.Millisecond && !slices.ContainsFunc(speakers, func(p *person) bool { return time.Since(last(p)) < 250*time.Millisecond })
+	m.eventually("nobody is heard any more", func() bool {
+		return time.Since(began) > 150*time.Millisecond && !slices.ContainsFunc(speakers, func(p *person) bool { return time.Since(last(p)) < 150*time.Millisecond })
 	})
 	for _, p := range speakers {
 		out.add(last(p).Sub(began))

@@ -142,6 +142,7 @@ func TestLogAway(t *testing.T) {
 	m.eventually("muted on his own node, Bob is heard no more on either", func() bool {
 		return danEar.hears(adaTone, bobTone) && eveEar.hears(adaTone, bobTone)
 	})
+	m.eventually("the time that took is measured where Bob speaks", func() bool { return m.counted(2, "rotunda_enforcement_seconds_count") > 0 })
 	ada.at(2).do("DELETE", "/rooms/"+room+"/participants/"+eve.User, map[string]any{"ban": true, "reason": "test"}, nil, http.StatusOK)
 	m.eventually("Eve's session is over", func() bool { return over(eveEar) })
 	for node := 1; node <= 2; node++ {
