@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -307,11 +308,14 @@ func TestRetired(t *testing.T) {
 		synctest.Wait()
 		id, _ := one.create("Talk"), one.create("Another")
 		one.do(id, ada, room.End{})
+		kept := one.create("Where somebody was banned from all of Ada's rooms")
+		one.do(kept, ada, room.Remove{User: "eve", Ban: true, Everywhere: true})
+		one.do(kept, ada, room.End{})
 		synctest.Wait()
-		one.series(`rotunda_rooms{state="ended"} 1`)
+		one.series(`rotunda_rooms{state="ended"} 2`)
 		later.Store(int64(retiredAfter - time.Hour))
 		time.Sleep(2 * tidyEvery)
-		if rooms := two.Rooms(); len(rooms) != 2 {
+		if rooms := two.Rooms(); len(rooms) != 3 {
 			t.Errorf("rooms before the time: %+v", rooms)
 		}
 		later.Store(int64(retiredAfter + retireSpread))
@@ -322,6 +326,9 @@ func TestRetired(t *testing.T) {
 					t.Errorf("%s: still in the directory: %+v", n.cfg.Node, r)
 				}
 			}
+		}
+		if !slices.ContainsFunc(two.Rooms(), func(s Summary) bool { return s.ID == kept && len(s.Barred) == 1 }) {
+			t.Error("a room that others' bans are read from has left the directory")
 		}
 		if s := two.get(id); s.Phase != room.Ended {
 			t.Errorf("state %s", s.Phase)

@@ -154,6 +154,9 @@ func (c *Control) tidy(ctx context.Context) {
 		if s.State != room.Ended || s.EndedAt == nil || now.Before(s.EndedAt.Add(retiredAfter+c.share(s.ID, retireSpread))) {
 			continue
 		}
+		if len(s.Barred) > 0 { // bans that hold in the host's other rooms too are read from here
+			continue
+		}
 		if n++; n > tidyMax || !c.Available() {
 			return
 		}
