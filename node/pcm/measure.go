@@ -75,7 +75,7 @@ func decimate(x []float32, factor int) []float32 {
 // Likeness says how much of one recording is in another.
 type Likeness struct {
 	Correlation float64 // mean over the segments, weighted by their energy: 1 for a copy
-	Missing     float64 // share of the reference's energy in segments that were not found (correlation below a half)
+	Missing     float64 // share of the reference's energy that was not found: neither in its segment nor in a part of one (correlation below a half)
 	Lag         int     // of the first segment that was found, samples; -1 when none was
 	Drift       int     // how much the lag differs from the first to the last segment found, samples
 	Segments    int     // compared: those that hold more than silence
@@ -103,8 +103,8 @@ func Compare(ref, got []float32, lagMax int) Likeness {
 			r, l = around(x, got, at+lag, wander)
 		}
 		like += p * max(0, r)
-		if r < .5 {
-			lost += p
+		if r < .5 { // lost, or shortened in its middle: then its parts are there, each at a lag of its own
+			lost += p * missing(x, got, at+lag)
 			continue
 		}
 		lag = l - at
@@ -117,6 +117,25 @@ func Compare(ref, got []float32, lagMax int) Likeness {
 		out.Correlation, out.Missing = like/energy, lost/energy
 	}
 	return out
+}
+
+// missing is the share of the energy of x whose parts of 50 ms are not in got within 30 ms of where they belong: a jitter
+// buffer moves a voice by 20 ms when it changes its delay.
+func missing(x, got []float32, place int) float64 {
+	const part, wander = Rate / 20, Rate * 3 / 100
+	var energy, lost float64
+	for at := 0; at+part <= len(x); at += part {
+		y := x[at : at+part]
+		p := Power(y)
+		energy += p
+		if r, _ := around(y, got, place+at, wander); r < .5 {
+			lost += p
+		}
+	}
+	if energy == 0 {
+		return 0
+	}
+	return lost / energy
 }
 
 // around searches for x in got, at most wander samples from a place, and returns the correlation and the place.

@@ -272,3 +272,21 @@ func BenchmarkLevel(b *testing.B) {
 		Level(x)
 	}
 }
+
+// What is shortened in the middle of a segment is not missing, and what is gone is.
+func TestCompareTellsShortenedFromLost(t *testing.T) {
+	ref := Speech(7, 4*Rate)
+	const at = Rate + Rate/2
+	shortened := append(slices.Clone(ref[:at]), ref[at+Rate/50:]...)
+	if got := Compare(ref, shortened, Rate/10); got.Missing > 0.01 {
+		t.Errorf("20 ms taken out: %.3f missing", got.Missing)
+	}
+	for _, long := range []int{Rate * 4 / 10, Rate * 8 / 10} {
+		gone := slices.Clone(ref)
+		clear(gone[at : at+long])
+		want := Power(ref[at:at+long]) * float64(long) / (Power(ref) * float64(len(ref)))
+		if got := Compare(ref, gone, Rate/10); got.Missing < want/2 || got.Missing > want*3/2 {
+			t.Errorf("%d samples gone, %.3f of the energy: %.3f missing", long, want, got.Missing)
+		}
+	}
+}
