@@ -1,6 +1,9 @@
 package rotunda
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Member is what one node knows of another (or of itself) from gossip: a hint, never a proof.
 type Member struct {
@@ -34,6 +37,27 @@ type Coordinate struct {
 	Error      float64    `json:"error"` // 0 sure, 1.5 knows nothing
 	Adjustment float64    `json:"adjustment"`
 	Height     float64    `json:"height"`
+}
+
+// DistanceMax is the longest distance, and that of places of which nothing is known.
+const DistanceMax = 10 * time.Second
+
+// Distance estimates the round trip between two places. Coordinates come from other nodes: what is not a number counts as
+// DistanceMax.
+func (c Coordinate) Distance(d Coordinate) time.Duration {
+	var sum float64
+	for i := range c.Vec {
+		x := c.Vec[i] - d.Vec[i]
+		sum += x * x
+	}
+	seconds := math.Sqrt(sum) + c.Height + d.Height
+	if adjusted := seconds + c.Adjustment + d.Adjustment; adjusted > 0 {
+		seconds = adjusted
+	}
+	if !(seconds >= 0 && seconds < DistanceMax.Seconds()) {
+		return DistanceMax
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // MemberState is the life of a member as this node sees it.
