@@ -15,6 +15,13 @@ const FloodMax = 12 << 10
 // NoteMax is the longest payload of an up or a down, in octets.
 const NoteMax = 1024
 
+// AskMax and AnswerMax are the longest question about a stream and the longest answer, in octets: an answer is a page of 60
+// people with the longest ids and names.
+const (
+	AskMax    = 2 << 10
+	AnswerMax = 12<<10 - 64
+)
+
 // MessageMax is the longest control message, type and body, in octets. A subscribe with the longest names and path needs
 // 1 + 4 + 4 + 65 + 69 + 1 + 8·64 = 656, a flood more.
 const MessageMax = 3 + FloodMax
@@ -23,12 +30,13 @@ const MessageMax = 3 + FloodMax
 const LengthSize = 2
 
 // Revision is what this package speaks; hello carries it. ALPN changes when an older node could not follow.
-const Revision uint8 = 2
+const Revision uint8 = 4
 
 // RevisionMin is the oldest revision that a peer may speak. Messages with a higher Since are not for it.
 const RevisionMin uint8 = 1
 
-// Message is one control message: Hello, Subscribe, Unsubscribe, Gone, Flood, Up, Down, or an Unknown one.
+// Message is one control message: Hello, Subscribe, Unsubscribe, Gone, Flood, Up, Down, Ask, Answer, Resume, or an
+// Unknown one.
 type Message interface {
 	// Since is the first revision of a peer that takes the message.
 	Since() uint8
@@ -77,6 +85,32 @@ type Down struct {
 	Payload []byte
 }
 
+// Ask is a question about a stream, to who has more to say: towards its origin, or from there to all who take it.
+type Ask struct {
+	Down    bool   // from the origin: Alias is the receiver's; else it is the sender's
+	Alias   Alias  // of the stream
+	ID      uint32 // the sender's, for the answer
+	Round   uint32 // the origin's, the same for all whom it asks; 0 on the way up
+	Wait    uint16 // for how long the sender waits for an answer, in milliseconds
+	Payload []byte // not empty
+}
+
+// Answer answers an Ask of that ID, the other way. An empty payload is nothing to say.
+type Answer struct {
+	Down     bool // answers an Ask that went up
+	Alias    Alias
+	ID       uint32
+	Complete bool // everybody has been heard whom the question was for
+	Payload  []byte
+}
+
+// Resume asks for frames of the subscription under Alias once more: those from number From on that the receiver still has,
+// or the newest. It counts once for a subscription.
+type Resume struct {
+	Alias Alias
+	From  rotunda.Seq
+}
+
 // Unknown is a message of a type that only a newer revision knows.
 type Unknown struct {
 	Type uint8 // above those of this revision
@@ -114,7 +148,10 @@ const (
 	typeFlood       = 5
 	typeUp          = 6
 	typeDown        = 7
-	typeMax         = typeDown
+	typeAsk         = 8
+	typeAnswer      = 9
+	typeResume      = 10
+	typeMax         = typeResume
 )
 
 // AppendMessage appends m with its length to b. Names in it must be valid, the path at most rotunda.HopsMax long, payloads
@@ -164,6 +201,12 @@ func ParseMessage(b []byte) (Message, error) {
 		m = Up{Alias: p.alias(), Payload: p.rest(0, NoteMax)}
 	case typeDown:
 		m = Down{Alias: p.alias(), Payload: p.rest(0, NoteMax)}
+	case typeAsk:
+		m = Ask{Down: p.flag(), Alias: p.alias(), ID: p.uint32(), Round: p.uint32(), Wait: p.uint16(), Payload: p.rest(1, AskMax)}
+	case typeAnswer:
+		m = Answer{Down: p.flag(), Alias: p.alias(), ID: p.uint32(), Complete: p.flag(), Payload: p.rest(0, AnswerMax)}
+	case typeResume:
+		m = p.resume()
 	case 0:
 		return nil, errType
 	default:
@@ -213,6 +256,21 @@ func (m Down) append(b []byte) []byte {
 	return append(appendVarint(append(b, typeDown), uint64(m.Alias)), m.Payload...)
 }
 
+func (m Ask) append(b []byte) []byte {
+	b = appendVarint(appendFlag(append(b, typeAsk), m.Down), uint64(m.Alias))
+	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, m.ID), m.Round)
+	return append(binary.BigEndian.AppendUint16(b, m.Wait), m.Payload...)
+}
+
+func (m Answer) append(b []byte) []byte {
+	b = appendVarint(appendFlag(append(b, typeAnswer), m.Down), uint64(m.Alias))
+	return append(appendFlag(binary.BigEndian.AppendUint32(b, m.ID), m.Complete), m.Payload...)
+}
+
+func (m Resume) append(b []byte) []byte {
+	return appendVarint(appendVarint(append(b, typeResume), uint64(m.Alias)), uint64(m.From))
+}
+
 func (m Unknown) append(b []byte) []byte {
 	if m.Type <= typeMax {
 		panic("wire: unknown message of a known type")
@@ -241,8 +299,24 @@ func (Up) Since() uint8 { return 2 }
 // Since is the revision that brought floods and notes.
 func (Down) Since() uint8 { return 2 }
 
+// Since is the revision that brought questions.
+func (Ask) Since() uint8 { return 3 }
+
+// Since is the revision that brought questions.
+func (Answer) Since() uint8 { return 3 }
+
+// Since is the revision that brought the replay of frames.
+func (Resume) Since() uint8 { return 3 }
+
 // Since is the first revision that passes over what it does not know.
 func (Unknown) Since() uint8 { return 2 }
+
+func appendFlag(b []byte, set bool) []byte {
+	if set {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
 
 func appendName(b []byte, s string) []byte { return append(append(b, byte(len(s))), s...) }
 
@@ -285,6 +359,29 @@ func (p *parser) octet() uint8 {
 	return 0
 }
 
+// flag takes an octet that is 0 or 1.
+func (p *parser) flag() bool {
+	o := p.octet()
+	if o > 1 {
+		p.fail(errFlag)
+	}
+	return o == 1
+}
+
+func (p *parser) uint16() uint16 {
+	if b := p.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (p *parser) uint32() uint32 {
+	if b := p.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
 func (p *parser) alias() Alias {
 	a, rest, err := parseAlias(p.b)
 	p.b = rest
@@ -309,9 +406,7 @@ func (p *parser) valid(err error) {
 
 func (p *parser) subscribe() Subscribe {
 	m := Subscribe{Alias: p.alias()}
-	if b := p.take(4); b != nil {
-		m.Stream.Epoch = rotunda.Epoch(binary.BigEndian.Uint32(b))
-	}
+	m.Stream.Epoch = rotunda.Epoch(p.uint32())
 	m.Stream.Room = rotunda.RoomID(p.name())
 	m.Stream.Track = rotunda.Track(p.name())
 	p.valid(m.Stream.Valid())
@@ -341,5 +436,14 @@ func (p *parser) gone() Gone {
 		p.fail(errReason)
 	}
 	m.Node = p.node()
+	return m
+}
+
+func (p *parser) resume() Resume {
+	m := Resume{Alias: p.alias()}
+	seq, rest, err := varint(p.b)
+	p.b = rest
+	p.fail(err)
+	m.From = rotunda.Seq(seq)
 	return m
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"time"
 
 	"rotunda"
 )
@@ -27,13 +28,64 @@ type DatagramType uint8
 const (
 	Heartbeat DatagramType = 0 // "I am here": sent when nothing else was for a while
 	Frames    DatagramType = 1
+	Missing   DatagramType = 2 // frames that the sender has not got
 )
+
+// SinceHeard is the first revision of a peer that takes heartbeats that say when it was heard last.
+const SinceHeard = 3
+
+// SinceLanes is the first revision of a peer that takes further connections for the datagrams of a link.
+const SinceLanes = 3
+
+// SinceMissing is the first revision of a peer that may be asked for frames that are missing.
+const SinceMissing = 4
+
+// MissingMax is how many frames one datagram asks for at most.
+const MissingMax = 32
+
+// heardUnit is what one step of that octet stands for; the highest value stands for anything longer too.
+const heardUnit = 10 * time.Millisecond
 
 // AppendHeartbeat appends a whole heartbeat datagram to b.
 func AppendHeartbeat(b []byte) []byte { return append(b, byte(Heartbeat)) }
 
+// AppendHeartbeatHeard appends a whole heartbeat datagram that says how long ago its receiver was heard last.
+func AppendHeartbeatHeard(b []byte, ago time.Duration) []byte {
+	return append(b, byte(Heartbeat), byte(min(max(ago, 0)/heardUnit, 255)))
+}
+
+// HeartbeatHeard reads what AppendHeartbeatHeard wrote, from what ParseDatagram returned behind the type of a heartbeat; ok
+// is false for one that says nothing.
+func HeartbeatHeard(rest []byte) (ago time.Duration, ok bool) {
+	if len(rest) != 1 {
+		return 0, false
+	}
+	return time.Duration(rest[0]) * heardUnit, true
+}
+
 // AppendFramesHeader appends the start of a datagram with frames to b; one or more AppendFrame must follow.
 func AppendFramesHeader(b []byte) []byte { return append(b, byte(Frames)) }
+
+// AppendMissingHeader appends the start of a datagram that asks for frames to b; one to MissingMax AppendMissing must follow.
+func AppendMissingHeader(b []byte) []byte { return append(b, byte(Missing)) }
+
+// AppendMissing appends to b that a frame has not come under alias. The alias must be Valid and seq that of a frame.
+func AppendMissing(b []byte, alias Alias, seq rotunda.Seq) []byte {
+	return appendVarint(appendVarint(b, uint64(alias)), uint64(seq))
+}
+
+// ParseMissing parses what one AppendMissing wrote at the start of b and returns what is behind it.
+func ParseMissing(b []byte) (alias Alias, seq rotunda.Seq, rest []byte, err error) {
+	alias, b, err = parseAlias(b)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	n, rest, err := varint(b)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	return alias, rotunda.Seq(n), rest, nil
+}
 
 // Encodable reports whether f is within the bounds that the wire can carry.
 func Encodable(f *rotunda.Frame) bool {
@@ -57,8 +109,8 @@ func AppendFrame(b []byte, alias Alias, f *rotunda.Frame) []byte {
 	return append(b, f.Payload...)
 }
 
-// ParseDatagram returns the type of datagram b and its frames, to be taken one by one with ParseFrame until nothing is
-// left. A heartbeat has none.
+// ParseDatagram returns the type of datagram b and its frames, to be taken one by one with ParseFrame, or ParseMissing where
+// they are missing, until nothing is left. What is behind the type of a heartbeat is for HeartbeatHeard.
 func ParseDatagram(b []byte) (t DatagramType, frames []byte, err error) {
 	if len(b) == 0 {
 		return 0, nil, errShort
@@ -66,10 +118,10 @@ func ParseDatagram(b []byte) (t DatagramType, frames []byte, err error) {
 	t, frames = DatagramType(b[0]), b[1:]
 	switch t {
 	case Heartbeat:
-		if len(frames) != 0 {
+		if len(frames) > 1 {
 			return 0, nil, errTrailing
 		}
-	case Frames:
+	case Frames, Missing:
 		if len(frames) == 0 {
 			return 0, nil, errShort
 		}

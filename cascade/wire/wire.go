@@ -11,7 +11,8 @@
 //	octets  field
 //	1       type: 0 heartbeat, 1 frames
 //
-// A heartbeat ends there. The other type carries one or more frames, back to back, to the end of the datagram:
+// A heartbeat ends there, or says in one more octet how long ago its receiver was heard last, in units of 10 ms, 255 for
+// anything longer: to peers of revision 3 and later. The other type carries one or more frames, back to back, to the end of the datagram:
 //
 //	octets  field
 //	varint  alias, as the receiver chose it in its subscribe message; 1 to AliasMax
@@ -40,12 +41,18 @@
 //	5     flood        kind (1), hops crossed (1, at most rotunda.HopsMax), payload (1 to FloodMax)
 //	6     up           alias (varint), payload (at most NoteMax)
 //	7     down         alias (varint), payload (at most NoteMax)
+//	8     ask          direction (1: 0 up, 1 down), alias (varint), id (4), round (4), wait (2, ms), payload (1 to AskMax)
+//	9     answer       direction (1), alias (varint), id (4), complete (1: 0 no, 1 yes), payload (at most AnswerMax)
+//	10    resume       alias (varint), sequence number (varint)
 //
 // A name is one octet of length and that many octets; a payload goes on to the end of the message and is not for the
 // cascade to understand. The hops of a subscribe are the nodes after the receiver, the origin last; without any, the
 // receiver is the origin itself. Gone goes the other way: the alias's stream does not come (any more) because of the node
 // named. Up goes the way of the subscribe, from who takes a stream towards its origin, and down the other way; the newest
-// one takes the place of those before.
+// one takes the place of those before. An ask goes up to the origin, which asks all who take the stream, and those ask theirs;
+// each hands up one answer for all below it, and the origin's goes down to who asked, over the nodes that the ask came by.
+// Ids are those of the asking end of the link; an answer goes the way back of its ask. A node that is asked in a round that it
+// knows, by another way, has nothing more to say.
 //
 // A node of revision 1 knows the types up to 4 and ends a link that brings another: it is sent no others. From revision 2
 // on a message of an unknown type is passed over, so that new types need no new revision.
@@ -73,6 +80,7 @@ var (
 	errType     = malformed("unknown type")
 	errHops     = malformed("path too long")
 	errReason   = malformed("unknown reason")
+	errFlag     = malformed("flag that is neither 0 nor 1")
 	errLength   = malformed("message length")
 )
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -62,13 +63,35 @@ func TestDatagramGolden(t *testing.T) {
 	if b := wire.AppendHeartbeat(nil); !bytes.Equal(b, []byte{0}) {
 		t.Errorf("heartbeat %x, want 00", b)
 	}
+	for ago, want := range map[time.Duration]byte{-1: 0, 0: 0, 99 * time.Millisecond: 9, 2550 * time.Millisecond: 255, time.Hour: 255} {
+		b := wire.AppendHeartbeatHeard(nil, ago)
+		if !bytes.Equal(b, []byte{0, want}) {
+			t.Errorf("heartbeat, heard %v ago: %x, want 00%02x", ago, b, want)
+		}
+		_, rest, err := wire.ParseDatagram(b)
+		if got, ok := wire.HeartbeatHeard(rest); err != nil || !ok || got != time.Duration(want)*10*time.Millisecond {
+			t.Errorf("heartbeat %x: heard %v ago, %t, %v", b, got, ok, err)
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	b := wire.AppendMissing(wire.AppendMissing(wire.AppendMissingHeader(nil), 1, 2), 300, 70000)
+	if want := unhex(t, "02 01 02 412c 80011170"); !bytes.Equal(b, want) {
+		t.Errorf("missing %x, want %x", b, want)
+	}
+	for _, bad := range []string{"02", "02 01", "02 00 01", "02 01 02 41"} {
+		if err := parseAll(unhex(t, bad), new([]byte)); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v, want ErrMalformed", bad, err)
+		}
+	}
 }
 
 var goldenMessages = []struct {
 	name, hex string
 	m         wire.Message
 }{
-	{"hello", "0002 01 02", wire.Hello{Revision: wire.Revision}},
+	{"hello", "0002 01 04", wire.Hello{Revision: wire.Revision}},
 	{"subscribe", "002f 02 07 00000003 04 6b337639 09 6d69632f675f616461 02 0b 75732d656173742d31 2d32 0c 65752d776573742d312d3137",
 		wire.Subscribe{Alias: 7, Stream: rotunda.StreamID{Room: "k3v9", Track: "mic/g_ada", Epoch: 3}, Path: []rotunda.NodeID{"us-east-1-2", "eu-west-1-17"}}},
 	{"subscribe at the origin", "0012 02 4040 00000000 01 72 07 70726f6772616d 00 ",
@@ -79,7 +102,12 @@ var goldenMessages = []struct {
 	{"up", "0005 06 4040 6869", wire.Up{Alias: 64, Payload: []byte("hi")}},
 	{"up of nothing", "0002 06 07", wire.Up{Alias: 7, Payload: []byte{}}},
 	{"down", "0003 07 07 ff", wire.Down{Alias: 7, Payload: []byte{0xff}}},
-	{"of a newer revision", "0003 08 0102", wire.Unknown{Type: 8, Body: []byte{1, 2}}},
+	{"ask up", "0010 08 00 4040 00000103 00000000 03e8 6869", wire.Ask{Alias: 64, ID: 259, Wait: 1000, Payload: []byte("hi")}},
+	{"ask down", "000e 08 01 07 00000001 00000005 0001 3f", wire.Ask{Down: true, Alias: 7, ID: 1, Round: 5, Wait: 1, Payload: []byte("?")}},
+	{"answer up", "000a 09 00 07 00000001 01 6869", wire.Answer{Alias: 7, ID: 1, Complete: true, Payload: []byte("hi")}},
+	{"answer down of nothing", "0009 09 01 4040 ffffffff 00", wire.Answer{Down: true, Alias: 64, ID: 1<<32 - 1, Payload: []byte{}}},
+	{"resume", "0005 0a 4040 412c", wire.Resume{Alias: 64, From: 300}},
+	{"of a newer revision", "0003 ff 0102", wire.Unknown{Type: 255, Body: []byte{1, 2}}},
 }
 
 func TestMessageGolden(t *testing.T) {
@@ -104,7 +132,7 @@ func TestMalformedDatagrams(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"empty":                 nil,
 		"unknown type":          {2},
-		"heartbeat with more":   {0, 0},
+		"heartbeat with more":   {0, 0, 0},
 		"no frame":              {1},
 		"alias zero":            append([]byte{1, 0}, whole[1:]...),
 		"alias too large":       append(unhex(t, "01 c000000040000000"), whole[1:]...),
@@ -138,6 +166,14 @@ func TestMalformedMessages(t *testing.T) {
 		"up alias 0":       "06 00 61",
 		"long up":          "06 07" + strings.Repeat("61", wire.NoteMax+1),
 		"long down":        "07 07" + strings.Repeat("61", wire.NoteMax+1),
+		"direction 2":      "08 02 07 00000001 00000000 0001 61",
+		"ask of nothing":   "08 00 07 00000001 00000000 0001",
+		"ask cut":          "08 00 07 00000001 00000000 00",
+		"long ask":         "08 00 07 00000001 00000000 0001" + strings.Repeat("61", wire.AskMax+1),
+		"ask alias 0":      "08 00 00 00000001 00000000 0001 61",
+		"answer cut":       "09 00 07 00000001",
+		"complete 2":       "09 00 07 00000001 02",
+		"long answer":      "09 00 07 00000001 01" + strings.Repeat("61", wire.AnswerMax+1),
 		"hello cut":        "01",
 		"hello and more":   "01 01 00",
 		"bad room":         "02 07 00000003 01 2f 07 70726f6772616d 00",
@@ -148,6 +184,9 @@ func TestMalformedMessages(t *testing.T) {
 		"bad node":         "02 07 00000003 01 72 07 70726f6772616d 01 0141",
 		"reason 0":         "04 07 00 0161",
 		"reason 9":         "04 07 09 0161",
+		"resume alias 0":   "0a 00 05",
+		"resume cut":       "0a 07",
+		"resume not short": "0a 07 4005",
 		"alias 0":          "03 00",
 		"alias not short":  "03 4001",
 		"unsubscribe more": "03 01 00",
@@ -171,9 +210,24 @@ func parseAll(b []byte, again *[]byte) error {
 	}
 	var out []byte
 	if typ == wire.Heartbeat {
-		out = wire.AppendHeartbeat(out)
-	} else {
+		if ago, ok := wire.HeartbeatHeard(rest); ok {
+			out = wire.AppendHeartbeatHeard(out, ago)
+		} else {
+			out = wire.AppendHeartbeat(out)
+		}
+		rest = nil
+	} else if typ == wire.Frames {
 		out = wire.AppendFramesHeader(out)
+	} else {
+		out = wire.AppendMissingHeader(out)
+	}
+	for typ == wire.Missing && len(rest) > 0 {
+		var alias wire.Alias
+		var seq rotunda.Seq
+		if alias, seq, rest, err = wire.ParseMissing(rest); err != nil {
+			return err
+		}
+		out = wire.AppendMissing(out, alias, seq)
 	}
 	for len(rest) > 0 {
 		var f rotunda.Frame
@@ -192,6 +246,8 @@ func parseAll(b []byte, again *[]byte) error {
 func FuzzDatagram(f *testing.F) {
 	f.Add(unhex(f, goldenDatagram))
 	f.Add([]byte{0})
+	f.Add([]byte{0, 9})
+	f.Add(wire.AppendMissing(wire.AppendMissing(wire.AppendMissingHeader(nil), 1, 2), 300, 70000))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var again []byte
 		if err := parseAll(b, &again); err != nil {
@@ -303,6 +359,8 @@ func TestSince(t *testing.T) {
 		switch g.m.(type) {
 		case wire.Flood, wire.Up, wire.Down, wire.Unknown:
 			want = 2
+		case wire.Ask, wire.Answer, wire.Resume:
+			want = 3
 		}
 		if got := g.m.Since(); got != want {
 			t.Errorf("%s is for peers since revision %d, want %d", g.name, got, want)
@@ -315,6 +373,8 @@ func TestLongestMessages(t *testing.T) {
 		wire.Flood{Kind: 255, Hops: rotunda.HopsMax, Payload: make([]byte, wire.FloodMax)},
 		wire.Up{Alias: wire.AliasMax, Payload: make([]byte, wire.NoteMax)},
 		wire.Down{Alias: wire.AliasMax, Payload: make([]byte, wire.NoteMax)},
+		wire.Ask{Alias: wire.AliasMax, Payload: make([]byte, wire.AskMax)},
+		wire.Answer{Alias: wire.AliasMax, Payload: make([]byte, wire.AnswerMax)},
 	} {
 		b := wire.AppendMessage(nil, m)
 		if n, err := wire.MessageLength(b); err != nil || n != len(b)-wire.LengthSize {
