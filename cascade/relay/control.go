@@ -37,8 +37,10 @@ func (c *Core) LinkDown(p Port) []Action {
 		c.unsubscribe(o)
 	}
 	delete(c.held, p)
+	delete(c.suspect, p)
 	for _, o := range sortedOuts(c.ups, p) {
 		if u, ok := c.ups[o]; ok {
+			delete(c.ups, o)
 			c.broke(u, wire.Unreachable, node)
 		}
 	}
@@ -71,6 +73,8 @@ func (c *Core) Receive(p Port, m wire.Message) ([]Action, error) {
 			delete(c.ups, u.in)
 			c.broke(u, m.Reason, m.Node)
 		}
+	case wire.Resume:
+		c.replay(Out{p, m.Alias}, m.From)
 	default:
 		return nil, fmt.Errorf("%w: unexpected %T", ErrProtocol, m)
 	}
@@ -99,14 +103,35 @@ func (c *Core) subscribe(p Port, peer rotunda.NodeID, m wire.Subscribe) error {
 		return nil
 	}
 	before := s.Wanted()
-	s.outs, s.depths = append(s.outs, o), append(s.depths, len(m.Path))
+	b := sub{path: m.Path}
+	if k.Origin != c.self {
+		b.by = c.serve(s, m.Path)
+	}
+	s.outs, s.subs = append(s.outs, o), append(s.subs, b)
 	c.downs[o] = s
 	c.held[p]++
 	c.wanted(s, before)
-	if len(m.Path) > 0 && (len(s.ups) == 0 || len(s.Path()) > len(m.Path)) {
-		c.repath(s, m.Path)
-	}
 	return nil
+}
+
+// replay has the frames from a number on sent to o once more, resumesMax times a subscription, and asks for those that have
+// not been here either.
+func (c *Core) replay(o Out, from rotunda.Seq) {
+	s, ok := c.downs[o]
+	if !ok {
+		return // crossed with its end
+	}
+	b := &s.subs[slices.Index(s.outs, o)]
+	if b.resumed >= resumesMax {
+		return
+	}
+	b.resumed++
+	c.do(Action{Kind: Replay, Port: o.Port, Alias: o.Alias, Key: s.Key, From: from})
+	for _, u := range s.ups {
+		if !s.remembers(from) && (!u.resume || from < u.from) {
+			c.resume(u, from)
+		}
+	}
 }
 
 // circular reports whether a path from peer through self comes back to either or to itself.
@@ -127,34 +152,14 @@ func (c *Core) unsubscribe(o Out) {
 	}
 	c.forget(s, slices.Index(s.outs, o))
 	c.wanted(s, true)
-	c.letGo(s)
+	c.settle(s)
 }
 
 func (c *Core) forget(s *Stream, i int) {
 	delete(c.downs, s.outs[i])
 	c.held[s.outs[i].Port]--
 	s.outs = slices.Delete(s.outs, i, i+1)
-	s.depths = slices.Delete(s.depths, i, i+1)
-}
-
-// broke takes the pull u out of its stream, because of node. Subscribers that the pull left (an older one, if any) cannot
-// serve within the hops they named are told; whoever takes the stream here is asked for another path.
-func (c *Core) broke(u *upstream, why wire.Reason, node rotunda.NodeID) {
-	s := u.stream
-	if u.in.Port != 0 {
-		delete(c.ups, u.in)
-	}
-	s.ups = slices.DeleteFunc(s.ups, func(x *upstream) bool { return x == u })
-	for i := len(s.outs) - 1; i >= 0; i-- {
-		if len(s.ups) == 0 || len(s.Path()) > s.depths[i] {
-			c.send(s.outs[i].Port, wire.Gone{Alias: s.outs[i].Alias, Reason: why, Node: node})
-			c.forget(s, i)
-		}
-	}
-	if s.local {
-		c.do(Action{Kind: Replan, Key: s.Key, Via: u.path[0], Node: node, Reason: why})
-	}
-	c.letGo(s)
+	s.subs = slices.Delete(s.subs, i, i+1)
 }
 
 // waiting lists the pulls that wait for a link to node, in an order that does not depend on the map.
@@ -192,7 +197,7 @@ func sortedOuts[V any](m map[Out]V, p Port) []Out {
 // CheckInvariants reports the first thing in the table that contradicts another. Tests and simulations call it after every
 // step.
 func (c *Core) CheckInvariants() error {
-	pulls, downs := 0, 0
+	pulls, downs, kept := 0, 0, 0
 	for k, s := range c.streams {
 		switch {
 		case s.Key != k:
@@ -201,33 +206,53 @@ func (c *Core) CheckInvariants() error {
 			return fmt.Errorf("%v is kept for nobody", k)
 		case !s.Wanted() && len(s.ups) > 0:
 			return fmt.Errorf("%v is pulled for nobody", k)
-		case len(s.ups) > 2:
-			return fmt.Errorf("%v is pulled %d times", k, len(s.ups))
+		case len(s.ups) > WaysMax:
+			return fmt.Errorf("%v is pulled by %d ways", k, len(s.ups))
+		case len(s.ups) == 2 && s.ups[0].path[0] == s.ups[1].path[0]:
+			return fmt.Errorf("%v is pulled twice through %s", k, s.ups[0].path[0])
 		case k.Origin == c.self && len(s.ups) > 0:
 			return fmt.Errorf("%v is pulled by its own origin", k)
-		case len(s.outs) != len(s.depths):
-			return fmt.Errorf("%v has %d outs and %d depths", k, len(s.outs), len(s.depths))
+		case len(s.outs) != len(s.subs):
+			return fmt.Errorf("%v has %d outs and %d subscribers", k, len(s.outs), len(s.subs))
 		}
 		downs += len(s.outs)
 		for i, o := range s.outs {
 			if c.downs[o] != s {
 				return fmt.Errorf("%v: out %v not in the index", k, o)
 			}
-			if k.Origin != c.self && (len(s.ups) == 0 || len(s.Path()) > s.depths[i]) {
-				return fmt.Errorf("%v: out %v asked for %d hops, the path is %v", k, o, s.depths[i], s.Path())
+			if b := s.subs[i]; k.Origin != c.self && (!slices.Contains(s.ups, b.by) || len(b.by.path) > len(b.path)) {
+				return fmt.Errorf("%v: out %v asked for %v and is served by %v", k, o, b.path, b.by.path)
 			}
+		}
+		if s.history != nil {
+			kept++
 		}
 		for _, u := range s.ups {
-			if u.stream != s || u.in.Port != 0 && c.ups[u.in] != u {
-				return fmt.Errorf("%v: pull %v not in the index", k, u.in)
+			n, err := c.checkPull(s, u)
+			if err != nil {
+				return err
 			}
-			if u.in.Port != 0 {
-				pulls++
-			}
+			pulls += n
 		}
 	}
-	if pulls != len(c.ups) || downs != len(c.downs) {
-		return fmt.Errorf("index holds %d pulls and %d subscriptions, the streams %d and %d", len(c.ups), len(c.downs), pulls, downs)
+	if pulls != len(c.ups) || downs != len(c.downs) || kept != c.kept {
+		return fmt.Errorf("index holds %d pulls and %d subscriptions, the streams %d and %d; %d of %d histories", len(c.ups), len(c.downs), pulls, downs, kept, c.kept)
 	}
 	return nil
+}
+
+// checkPull counts u and the pull that it is to replace in the index.
+func (c *Core) checkPull(s *Stream, u *upstream) (pulls int, err error) {
+	for _, x := range []*upstream{u, u.old} {
+		switch {
+		case x == nil:
+		case x.stream != s || x.in.Port != 0 && c.ups[x.in] != x:
+			return 0, fmt.Errorf("%v: pull %v not in the index", s.Key, x.in)
+		case x != u && (x.old != nil || x.in.Port == 0):
+			return 0, fmt.Errorf("%v: pull %v goes on, and has old ones or was never asked for", s.Key, x.in)
+		case x.in.Port != 0:
+			pulls++
+		}
+	}
+	return pulls, nil
 }

@@ -23,12 +23,16 @@ func (c *Core) Above(p Port, a wire.Alias) *Stream {
 	return nil
 }
 
-// Up is the way towards the origin: of two pulls the new one, if it has brought a frame or the old one has no link. ok is
-// false while there is none.
+// Up is the one way towards the origin for what is to arrive there once: the first pull that has brought a frame, else one
+// that has been asked for; of a pull and the one that it is to replace the older, until it is heard. ok is false while there
+// is none.
 func (s *Stream) Up() (o Out, ok bool) {
-	for _, u := range s.ups { // oldest first
-		if u.in.Port != 0 && (!ok || u.heard) {
-			o, ok = u.in, true
+	best := 2
+	for _, u := range s.ups {
+		for _, x := range []*upstream{u.old, u} {
+			if x != nil && rank(x) < best {
+				o, ok, best = x.in, true, rank(x)
+			}
 		}
 	}
 	return o, ok

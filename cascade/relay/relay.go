@@ -3,11 +3,15 @@
 // belong to the caller, who does what the returned actions say, in their order.
 //
 // The invariants:
-//   - A stream is pulled once, whoever takes it, and let go as soon as nobody does. Only while a path changes are there two
-//     pulls: the old one ends when the new one has brought its first frame.
-//   - A node that serves a subscription with n hops left pulls along a path of at most n hops. Along a chain of pulls
-//     the number of hops left falls, so pulls never close a circle, whatever the nodes' views of the members are.
-//   - A frame passes a node at most once (window of sequence numbers) and crosses at most rotunda.HopsMax links.
+//   - A stream is pulled by two ways at most, over different first hops, whoever takes it, and let go as soon as nobody does.
+//     While a way changes the old pull goes on until the new one is proven (prove), or for quietMax seconds.
+//   - A subscription with n hops left is served only while a wanted pull has a path of at most n hops, and is told when none
+//     has any more. The pull that serves it is a subscription with fewer hops left at the next node, and so on down to the
+//     origin, which has none left: so every subscription that is served hangs on a chain of pulls that reaches the origin,
+//     and nodes never serve each other in a circle without it, whatever their views of the members are. Pulls that are not
+//     in that chain (the longer of two) may well close circles; they bring copies and nobody depends on them.
+//   - A frame passes a node at most once (window of sequence numbers), whichever way it comes by, and crosses at most
+//     rotunda.HopsMax links.
 //
 // A Core is not safe for concurrent use.
 package relay
@@ -25,6 +29,11 @@ const (
 	DownsMax = 8192
 	// StreamsMax is the most streams a node carries; with 20 speakers and a program, 3000 rooms.
 	StreamsMax = 65536
+	// resumesMax is how many replays a subscription gets: what a subscriber has missed itself, and what those have who take
+	// the stream through it.
+	resumesMax = 2
+	// WaysMax is by how many ways a stream is pulled.
+	WaysMax = 2
 )
 
 // Port is a peer with a link. The caller numbers them and uses no number twice.
@@ -50,9 +59,20 @@ type Stream struct {
 	published bool // this node is the origin and has it
 	silenced  bool // no frame of it goes further
 	outs      []Out
-	depths    []int       // parallel to outs: hops that the subscriber said were left from here
-	ups       []*upstream // oldest first, at most two; the last is the one wanted
+	subs      []sub       // parallel to outs
+	ups       []*upstream // pulls that are wanted, at most WaysMax, each over another first hop
+	own       []*upstream // those of them that who takes it here asked for, best first
+	lead      *upstream   // brought the newest frame
 	window    window
+	history   *history // what passed lately; nil: nothing
+	idle      int      // calls of Tidy for which nobody has taken the stream
+}
+
+// sub is one subscriber.
+type sub struct {
+	path    []rotunda.NodeID // the hops that are left from here, as it said
+	by      *upstream        // the pull that serves it; nil where this node is the origin
+	resumed int              // replays that it has had
 }
 
 // upstream is one pull, asked for or waiting for its link.
@@ -61,6 +81,12 @@ type upstream struct {
 	path   []rotunda.NodeID // from this node's next hop to the origin
 	in     Out              // Port 0: waits for the link to path[0]
 	heard  bool             // a frame has come
+	after  rotunda.Seq      // the newest frame that had been here when this pull was asked for
+	proven bool             // a frame has come that shows that the way reaches the origin without this node
+	old    *upstream        // the pull that goes on until this one is proven; it has none itself
+	waited int              // calls of Tidy since this one could have been proven
+	resume bool             // frames from number from on are wanted
+	from   rotunda.Seq
 }
 
 // Outs is where the frames of the stream go, apart from this node. It is valid until the next call to the Core.
@@ -69,16 +95,34 @@ func (s *Stream) Outs() []Out { return s.outs }
 // Wanted reports whether anybody takes the stream.
 func (s *Stream) Wanted() bool { return s.local || len(s.outs) > 0 }
 
-// Path returns the path that the stream is to come by; nil when there is none at present.
+// Path returns the first of the paths that the stream is to come by; nil when there is none at present.
 func (s *Stream) Path() []rotunda.NodeID {
 	if len(s.ups) == 0 {
 		return nil
 	}
-	return s.ups[len(s.ups)-1].path
+	return s.ups[0].path
 }
 
-// Unsettled reports that a new path has brought its first frame while the old one is still there: call Settle.
-func (s *Stream) Unsettled() bool { return len(s.ups) > 1 && s.ups[len(s.ups)-1].heard }
+// Shortest is the path of fewest hops that the stream is to come by; nil when there is none at present. Following it from
+// node to node leads to the origin.
+func (s *Stream) Shortest() (path []rotunda.NodeID) {
+	for _, u := range s.ups {
+		if path == nil || len(u.path) < len(path) {
+			path = u.path
+		}
+	}
+	return path
+}
+
+// Unsettled reports that a new way is proven while the old one is still there: call Settle.
+func (s *Stream) Unsettled() bool {
+	for _, u := range s.ups {
+		if u.proven && u.old != nil {
+			return true
+		}
+	}
+	return false
+}
 
 // ActionKind says which fields of an Action count.
 type ActionKind uint8
@@ -87,8 +131,9 @@ type ActionKind uint8
 const (
 	Send   ActionKind = iota + 1 // send Message to Port
 	Dial                         // bring up a link to Node, then call LinkUp, or Unreachable
-	Replan                       // the path of Key, wanted here, broke at Node when going through Via: call Want with another
+	Replan                       // a way of Key, wanted here, broke at Node when going through Via: call Want with other ways
 	Wanted                       // Wanted of Key, published here, has changed
+	Replay                       // send Key's frames from number From on (Core.From) to Port under Alias
 )
 
 // Action is one thing for the caller to do.
@@ -100,6 +145,8 @@ type Action struct {
 	Via     rotunda.NodeID
 	Key     Key
 	Reason  wire.Reason
+	Alias   wire.Alias
+	From    rotunda.Seq
 }
 
 // Core is the table of one node.
@@ -111,8 +158,11 @@ type Core struct {
 	ups     map[Out]*upstream // by what arriving frames carry
 	downs   map[Out]*Stream   // by what subscribers chose
 	held    map[Port]int      // subscriptions per port
+	suspect map[Port]bool     // nothing comes through them lately
 	alias   wire.Alias        // last one given out
 	silent  map[rotunda.RoomID][]rotunda.Track
+	kept    int // streams with a history
+	counts  Counts
 	actions []Action
 }
 
@@ -120,16 +170,26 @@ type Core struct {
 func New(self rotunda.NodeID) *Core {
 	return &Core{
 		self: self, streams: map[Key]*Stream{}, ports: map[Port]rotunda.NodeID{}, links: map[rotunda.NodeID]Port{},
-		ups: map[Out]*upstream{}, downs: map[Out]*Stream{}, held: map[Port]int{}, silent: map[rotunda.RoomID][]rotunda.Track{},
+		ups: map[Out]*upstream{}, downs: map[Out]*Stream{}, held: map[Port]int{}, silent: map[rotunda.RoomID][]rotunda.Track{}, suspect: map[Port]bool{},
 	}
 }
 
 // Stats counts what the table holds.
 type Stats struct {
 	Streams int
-	In      int // streams pulled from other nodes
+	In      int // pulls from other nodes
 	Out     int // subscriptions of other nodes
 }
+
+// Counts counts frames that arrived, since the beginning.
+type Counts struct {
+	Copies   uint64 // all of them: what two ways cost is Copies ÷ Taken
+	Taken    uint64 // those that were new
+	Repaired uint64 // of these, those that had been missing on the way that is ahead
+}
+
+// Counts returns what has been counted so far.
+func (c *Core) Counts() Counts { return c.counts }
 
 // Stats counts what the table holds now.
 func (c *Core) Stats() Stats {
@@ -157,41 +217,68 @@ func (c *Core) Arrive(p Port, a wire.Alias, f *rotunda.Frame) (s *Stream, d Drop
 	if !ok {
 		return nil, DropUnknown
 	}
+	s = u.stream
 	u.heard = true
-	if u.stream.silenced {
-		return u.stream, DropSilenced
+	u.prove(f)
+	c.counts.Copies++
+	if s.silenced {
+		return s, DropSilenced
 	}
 	if f.Hops >= rotunda.HopsMax {
-		return u.stream, DropHops
+		return s, DropHops
 	}
-	if d := u.stream.window.accept(f.Seq); d != "" {
-		return u.stream, d
+	newest := s.window.newest
+	if d := s.window.accept(f.Seq); d != "" {
+		return s, d
+	}
+	u.proven = true
+	c.counts.Taken++
+	switch {
+	case s.window.newest != newest || s.lead == nil:
+		s.lead = u
+	case s.lead != u:
+		c.counts.Repaired++
 	}
 	f.Hops++
-	return u.stream, ""
+	c.Keep(s, f)
+	return s, ""
 }
 
-// Settle ends the old pull of a stream whose new path works.
+// prove looks whether f shows that the way of u reaches the origin without this node. A frame that was not here before does;
+// so does one that has been, when it is younger than the pull and has crossed no more links than the way has, for one that
+// has gone through here has crossed those as well. What a neighbour kept and sends once more shows nothing: two that lose
+// their way at once and choose each other would let go of what still works.
+func (u *upstream) prove(f *rotunda.Frame) {
+	u.proven = u.proven || f.Seq > u.after && int(f.Hops) < len(u.path)
+}
+
+// Settle ends the old pulls of a stream whose new ways are proven.
 func (c *Core) Settle(s *Stream) []Action {
-	for s.Unsettled() {
-		c.release(s.ups[0])
-		s.ups = s.ups[1:]
+	for _, u := range s.ups {
+		if u.proven && u.old != nil {
+			c.release(u.old)
+			u.old = nil
+		}
 	}
 	return c.take()
 }
 
-// Want says that somebody on this node takes the stream, along path from the next hop to the origin; nil when no path is
-// known yet, or the origin is this node. Called again it changes the path, the old one going on until the new one works; a
-// path with more hops than a subscriber of this node counts on is not taken. s is nil when the table is full.
-func (c *Core) Want(k Key, path []rotunda.NodeID) (s *Stream, actions []Action) {
+// Want says that somebody on this node takes the stream, by a primary path from the next hop to the origin and a backup
+// over another first hop; backup is nil where one way is to do, both are when no path is known yet or the origin is this
+// node. Called again it changes the ways, the old ones going on until the new ones work. s is nil when the table is full.
+func (c *Core) Want(k Key, primary, backup []rotunda.NodeID) (s *Stream, actions []Action) {
 	if s = c.stream(k); s == nil {
 		return nil, nil
 	}
 	before := s.Wanted()
 	s.local = true
 	c.wanted(s, before)
-	if len(path) > 0 && k.Origin != c.self && !slices.ContainsFunc(s.depths, func(d int) bool { return d < len(path) }) {
-		c.repath(s, path)
+	if len(primary) > 0 && k.Origin != c.self {
+		paths := [][]rotunda.NodeID{slices.Clone(primary)}
+		if len(backup) > 0 && backup[0] != primary[0] {
+			paths = append(paths, slices.Clone(backup))
+		}
+		c.choose(s, paths)
 	}
 	return s, c.take()
 }
@@ -199,9 +286,9 @@ func (c *Core) Want(k Key, path []rotunda.NodeID) (s *Stream, actions []Action) 
 // Unwant says that nobody on this node takes the stream any more.
 func (c *Core) Unwant(k Key) []Action {
 	if s, ok := c.streams[k]; ok && s.local {
-		s.local = false
+		s.local, s.own = false, nil
 		c.wanted(s, true)
-		c.letGo(s)
+		c.settle(s)
 	}
 	return c.take()
 }
@@ -210,6 +297,7 @@ func (c *Core) Unwant(k Key) []Action {
 func (c *Core) Publish(id rotunda.StreamID) (s *Stream) {
 	if s = c.stream(Key{id, c.self}); s != nil {
 		s.published = true
+		c.forgetHistory(s) // numbers may begin anew
 	}
 	return s
 }
@@ -218,7 +306,7 @@ func (c *Core) Publish(id rotunda.StreamID) (s *Stream) {
 func (c *Core) Unpublish(id rotunda.StreamID) {
 	if s, ok := c.streams[Key{id, c.self}]; ok {
 		s.published = false
-		c.letGo(s)
+		c.settle(s)
 	}
 }
 
@@ -240,64 +328,6 @@ func (c *Core) wanted(s *Stream, before bool) {
 	if s.published && s.Wanted() != before {
 		c.do(Action{Kind: Wanted, Key: s.Key})
 	}
-}
-
-// letGo ends the pulls of a stream that nobody takes, and forgets it.
-func (c *Core) letGo(s *Stream) {
-	if s.Wanted() {
-		return
-	}
-	for _, u := range s.ups {
-		c.release(u)
-	}
-	s.ups = nil
-	if !s.published {
-		delete(c.streams, s.Key)
-	}
-}
-
-// release ends one pull; the caller takes it out of the stream.
-func (c *Core) release(u *upstream) {
-	if u.in.Port != 0 {
-		delete(c.ups, u.in)
-		c.send(u.in.Port, wire.Unsubscribe{Alias: u.in.Alias})
-	}
-}
-
-// repath makes path the one wanted. A pull that works goes on until the new one does.
-func (c *Core) repath(s *Stream, path []rotunda.NodeID) {
-	same := slices.IndexFunc(s.ups, func(u *upstream) bool { return slices.Equal(u.path, path) })
-	var keep []*upstream
-	for i, u := range s.ups {
-		// Of the others the oldest stays, if it was asked: it may be working.
-		if i == same || same != 0 && i == 0 && u.in.Port != 0 {
-			keep = append(keep, u)
-		} else {
-			c.release(u)
-		}
-	}
-	s.ups = keep
-	if same < 0 {
-		u := &upstream{stream: s, path: slices.Clone(path)}
-		s.ups = append(s.ups, u)
-		c.ask(u)
-	}
-}
-
-// ask sends the subscribe of u, or has the link brought up for it.
-func (c *Core) ask(u *upstream) {
-	p, ok := c.links[u.path[0]]
-	if !ok {
-		c.do(Action{Kind: Dial, Node: u.path[0]})
-		return
-	}
-	c.alias++
-	if !c.alias.Valid() {
-		panic("relay: a thousand million aliases") // at one a millisecond, twelve days of nothing else
-	}
-	u.in = Out{p, c.alias}
-	c.ups[u.in] = u
-	c.send(p, wire.Subscribe{Alias: c.alias, Stream: u.stream.Key.Stream, Path: u.path[1:]})
 }
 
 func (c *Core) do(a Action) { c.actions = append(c.actions, a) }

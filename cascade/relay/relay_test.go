@@ -27,6 +27,8 @@ func script(actions []relay.Action) string {
 				s = append(s, fmt.Sprintf("%d<-subscribe %d %v", a.Port, m.Alias, m.Path))
 			case wire.Unsubscribe:
 				s = append(s, fmt.Sprintf("%d<-unsubscribe %d", a.Port, m.Alias))
+			case wire.Resume:
+				s = append(s, fmt.Sprintf("%d<-resume %d from %d", a.Port, m.Alias, m.From))
 			case wire.Gone:
 				s = append(s, fmt.Sprintf("%d<-gone %d %s %s", a.Port, m.Alias, m.Reason, m.Node))
 			}
@@ -36,6 +38,8 @@ func script(actions []relay.Action) string {
 			s = append(s, fmt.Sprintf("replan via %s at %s", a.Via, a.Node))
 		case relay.Wanted:
 			s = append(s, "wanted")
+		case relay.Replay:
+			s = append(s, fmt.Sprintf("%d<-frames of %d from %d", a.Port, a.Alias, a.From))
 		}
 	}
 	return strings.Join(s, "; ")
@@ -68,9 +72,17 @@ func (c table) receive(p relay.Port, m wire.Message) []relay.Action {
 }
 
 func (c table) local(path ...rotunda.NodeID) []relay.Action {
-	_, a := c.Want(key(path[len(path)-1]), path)
+	_, a := c.Want(key(path[len(path)-1]), path, nil)
 	return a
 }
+
+// both wants a stream by two ways.
+func (c table) both(primary, backup []rotunda.NodeID) []relay.Action {
+	_, a := c.Want(key(primary[len(primary)-1]), primary, backup)
+	return a
+}
+
+func via(hops ...rotunda.NodeID) []rotunda.NodeID { return hops }
 
 func subscribe(alias wire.Alias, path ...rotunda.NodeID) wire.Subscribe {
 	return wire.Subscribe{Alias: alias, Stream: program, Path: path}
@@ -158,7 +170,7 @@ func TestPathChangesWithoutAGap(t *testing.T) {
 	if s, _ := c.Arrive(1, 1, &rotunda.Frame{Seq: 1}); s.Unsettled() {
 		t.Error("unsettled with one path")
 	}
-	c.want("through b", c.local("b", "origin"), "2<-subscribe 2 [origin]")
+	c.want("through b", c.local("b", "origin"), "2<-subscribe 2 [origin]; 2<-resume 2 from 1")
 	if s, d := c.Arrive(1, 1, &rotunda.Frame{Seq: 2}); d != "" || s.Unsettled() {
 		t.Errorf("old path: drop %q, unsettled %t; want to go on", d, s.Unsettled())
 	}
@@ -167,7 +179,7 @@ func TestPathChangesWithoutAGap(t *testing.T) {
 		t.Errorf("first frame of the new path: drop %q, unsettled %t; want duplicate, true", d, s.Unsettled())
 	}
 	c.want("settle", c.Settle(s), "1<-unsubscribe 1")
-	c.want("back to a", c.local("a", "origin"), "1<-subscribe 3 [origin]")
+	c.want("back to a", c.local("a", "origin"), "1<-subscribe 3 [origin]; 1<-resume 3 from 2")
 	c.want("a fails", c.receive(1, wire.Gone{Alias: 3, Reason: wire.Refused, Node: "a"}), "replan via a at a")
 	if _, d := c.Arrive(2, 2, &rotunda.Frame{Seq: 3}); d != "" {
 		t.Errorf("b's frame: drop %q, want it to go on", d)
@@ -248,7 +260,7 @@ func TestHopLimit(t *testing.T) {
 func TestArriveAllocatesNothing(t *testing.T) {
 	c := relay.New("me")
 	c.LinkUp(1, "o")
-	c.Want(key("o"), []rotunda.NodeID{"o"})
+	c.Want(key("o"), []rotunda.NodeID{"o"}, nil)
 	f := rotunda.Frame{}
 	if n := testing.AllocsPerRun(1000, func() {
 		f.Seq++
@@ -268,7 +280,7 @@ func BenchmarkArrive(b *testing.B) {
 	for i := range 1000 {
 		k := key("o")
 		k.Stream.Epoch = rotunda.Epoch(i)
-		c.Want(k, []rotunda.NodeID{"o"})
+		c.Want(k, []rotunda.NodeID{"o"}, nil)
 	}
 	f := rotunda.Frame{}
 	b.ReportAllocs()

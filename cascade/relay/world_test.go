@@ -12,10 +12,16 @@ import (
 	"rotunda/cascade/wire"
 )
 
+// fatal is a test of either kind.
+type fatal interface {
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // world is several tables whose links are queues: the whole cascade without clock or sockets. Every node may choose any
 // path at any time, so their views of the members may be as different as can be.
 type world struct {
-	t     *rapid.T
+	t     fatal
 	nodes []rotunda.NodeID
 	cores map[rotunda.NodeID]*relay.Core
 	ports map[[2]rotunda.NodeID]relay.Port // ours, by whose and to whom
@@ -29,7 +35,7 @@ type world struct {
 
 const worldOrigin rotunda.NodeID = "n0"
 
-func newWorld(t *rapid.T, n int) *world {
+func newWorld(t fatal, n int) *world {
 	w := &world{
 		t: t, cores: map[rotunda.NodeID]*relay.Core{}, ports: map[[2]rotunda.NodeID]relay.Port{},
 		peers: map[rotunda.NodeID]map[relay.Port]rotunda.NodeID{}, queue: map[[2]rotunda.NodeID][]wire.Message{},
@@ -131,16 +137,20 @@ func (w *world) drain() {
 }
 
 // path draws a path to the origin with no node twice.
-func (w *world) path(from rotunda.NodeID) []rotunda.NodeID {
+func (w *world) path(t *rapid.T, from rotunda.NodeID) []rotunda.NodeID {
 	rest := slices.DeleteFunc(slices.Clone(w.nodes), func(n rotunda.NodeID) bool { return n == from || n == worldOrigin })
-	rest = rapid.Permutation(rest).Draw(w.t, "order")
-	return append(rest[:rapid.IntRange(0, min(3, len(rest))).Draw(w.t, "hops")], worldOrigin)
+	rest = rapid.Permutation(rest).Draw(t, "order")
+	return append(rest[:rapid.IntRange(0, min(3, len(rest))).Draw(t, "hops")], worldOrigin)
 }
 
-func (w *world) want(n rotunda.NodeID) {
+func (w *world) want(t *rapid.T, n rotunda.NodeID) {
 	w.wants[n] = true
 	delete(w.plans, n)
-	_, actions := w.cores[n].Want(key(worldOrigin), w.path(n))
+	primary, backup := w.path(t, n), w.path(t, n)
+	if backup[0] == primary[0] {
+		backup = nil
+	}
+	_, actions := w.cores[n].Want(key(worldOrigin), primary, backup)
 	w.do(n, actions)
 }
 
@@ -186,9 +196,9 @@ func TestAnyViewsAnyOrder(t *testing.T) {
 		seq := rotunda.Seq(0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			n := rapid.SampledFrom(w.nodes[1:]).Draw(t, "node")
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 12).Draw(t, "step") {
 			case 0, 1, 2:
-				w.want(n)
+				w.want(t, n)
 			case 3:
 				delete(w.wants, n)
 				delete(w.plans, n)
@@ -208,6 +218,15 @@ func TestAnyViewsAnyOrder(t *testing.T) {
 			case 6:
 				seq++
 				w.send(seq)
+			case 7:
+				l := [2]rotunda.NodeID{n, rapid.SampledFrom(w.nodes).Draw(t, "peer")}
+				if p, ok := w.ports[l]; ok {
+					w.do(n, w.cores[n].Suspect(p, rapid.Bool().Draw(t, "suspect")))
+				}
+			case 8:
+				for range rapid.IntRange(1, 4).Draw(t, "seconds") {
+					w.do(n, w.cores[n].Tidy())
+				}
 			default:
 				if ls := w.full(); len(ls) > 0 {
 					w.deliver(rapid.SampledFrom(ls).Draw(t, "link"))
