@@ -1,8 +1,8 @@
 // Package link is the QUIC connection between two nodes: mutual TLS 1.3 under ALPN "rotunda/1", frames in datagrams, and
 // one stream for control messages. It is the only importer of quic-go.
 //
-// A Link is one connection. One is enough for a peer today; a busy peer will need several (one connection's congestion
-// window is small under loss), and nothing here stands against two links to one peer: package cascade decides.
+// A Link is one connection, and further ones for datagrams when one's congestion window is too small: see ALPNLane. Nothing
+// here stands against two links to one peer: package cascade decides.
 //
 // The invariant: whatever the peer or the network does, a Send returns at once, memory for a link is bounded, and a peer
 // that has gone silent is noticed within SilenceMax. All exported methods may be called concurrently.
@@ -66,6 +66,8 @@ type Endpoint struct {
 	cfg       Config
 	transport *quic.Transport
 	limiter   *rate.Limiter
+	links     links
+	plain     bool // frames never go again; for measurements of what that is worth
 }
 
 // New makes an endpoint. It starts nothing.
@@ -88,7 +90,7 @@ func New(cfg Config) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Endpoint{cfg: cfg, limiter: rate.NewLimiter(unverifiedRate, unverifiedRate)}
+	e := &Endpoint{cfg: cfg, limiter: rate.NewLimiter(unverifiedRate, unverifiedRate), links: links{byName: map[string]*Link{}}}
 	e.transport = &quic.Transport{
 		Conn: cfg.Conn, StatelessResetKey: key, VerifySourceAddress: e.suspicious, Tracer: garbage{e}, ConnectionIDLength: 8,
 	}
@@ -154,6 +156,10 @@ func (e *Endpoint) Run(ctx context.Context, accept func(*Link)) error {
 				return nil
 			}
 			return fmt.Errorf("accept links: %w", err)
+		}
+		if conn.ConnectionState().TLS.NegotiatedProtocol == ALPNLane {
+			e.links.join(conn)
+			continue
 		}
 		if link, err := e.newLink(conn, false); err == nil {
 			accept(link)

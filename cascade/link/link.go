@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,15 +24,32 @@ const (
 	// pause between two datagrams to 70 ms: six would have to be lost in a row to look like silence, one time in sixty
 	// million at 5 % loss.
 	fresh = 20 * time.Millisecond
+	// quickFresh is the same with quickEvery: a tick that comes a little early is no reason to leave one out.
+	quickFresh = quickEvery - time.Millisecond
 	// silentTicks of heartbeatEvery without a datagram or message from the peer mean that it is dead. Ticks are counted
 	// and not time, because a process that did not get to run misses ticks too and must not blame its peers.
 	silentTicks = 9
 	// SilenceMax is when a silent peer is given up at the latest.
 	SilenceMax = (silentTicks + 1) * heartbeatEvery
+	// quickEvery, suspectTicks and quickTicks take the places of these on a link that carries streams, to a peer of
+	// revision 3 or later: after suspectTicks of quickEvery, 60 to 80 ms, other ways are looked for, and that is what keeps
+	// the sound. The link itself ends after quickTicks, half a second: to bring up another one costs a busy machine more than it
+	// gains, and two nodes that are short of processor time would do nothing else. A peer that says that it has heard nothing is suspect for as long as the next such word may take.
+	quickEvery   = 20 * time.Millisecond
+	suspectTicks = 4
+	quickTicks   = 25
+	deafMin      = suspectTicks * quickEvery
+	deafTicks    = 5
+	// A link that was silent for strainTicks and came back loses packets, or its peer is short of processor time: for strainMax
+	// ticks, five minutes, it has strainedTicks, 120 to 140 ms, and at 5 % is suspect for nothing once in a week. Of the silences
+	// that strain it, one in about twenty goes on until it is suspect at once.
+	strainTicks   = 3
+	strainedTicks = 7
+	strainMax     = 15000
 	// helloTicks is how long the peer may take for its first sign of life.
 	helloTicks = int64(handshakeMax / heartbeatEvery)
-	// controlMax bounds the control messages that wait for a peer, in octets: some thousands. Floods get no more than
-	// floodMax of it, so that they end no link.
+	// controlMax bounds the control messages that wait for a peer, in octets: some thousands. Floods, questions and
+	// answers get no more than floodMax of it, so that they end no link.
 	controlMax = 1 << 20
 	floodMax   = controlMax / 2
 	// notesMax is for how many streams notes wait for a peer at most, in either direction; of each only the newest does.
@@ -65,12 +83,15 @@ func code(why error) quic.ApplicationErrorCode {
 	return 0
 }
 
-// Handler takes what a link brings. Frame and Control are called on the link's own goroutines, one for each, and must
-// not block; the frame is valid during the call only. The first message is the peer's hello. An error from Control closes
-// the link.
+// Handler takes what a link brings. Frame, Control and Suspect are called on the link's own goroutines, each by one
+// at a time, and must not block; the frame is valid during the call only. The first message is the peer's hello. An error from Control
+// closes the link.
 type Handler interface {
 	Frame(wire.Alias, *rotunda.Frame)
 	Control(wire.Message) error
+	// Suspect says that nothing has come through the link lately, or nothing arrives at the peer (is); and that it does
+	// again.
+	Suspect(is bool)
 }
 
 // Link is one connection to a peer.
@@ -82,9 +103,22 @@ type Link struct {
 	conn     *quic.Conn
 	ring     *ring
 	silent   atomic.Int64  // ticks since the peer was heard
+	deaf     atomic.Int64  // ticks for which the peer's word still holds that it hears nothing; at most 0: it does not
+	busy     atomic.Bool   // carries streams
+	peerBusy atomic.Bool   // as the peer knows
+	unheard  atomic.Int64  // ticks since the peer was heard, if so many that the peer should know; else 0
 	revision atomic.Uint32 // of the peer; 0 before its hello
 	closing  chan error    // capacity 1; why this node wants the end. Never closed
 	control  outbox
+
+	name   string          // of the lanes
+	joined chan *quic.Conn // lanes of the peer's. Never closed
+	wanted chan struct{}   // capacity dialsMax; the writer wants a lane. Never closed
+	grown  chan *quic.Conn // the lane it wanted; nil: could not be had. Never closed
+	frame  sync.Mutex      // guards gaps; held while the handler takes frames: each lane is read by a goroutine
+	gaps   gaps
+
+	questions questions
 }
 
 func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
@@ -98,10 +132,17 @@ func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
 		conn.CloseWithError(code(ErrProtocol), "")
 		return nil, err
 	}
+	name, err := laneName(conn)
+	if err != nil {
+		conn.CloseWithError(code(ErrProtocol), "")
+		return nil, err
+	}
 	l := &Link{
 		Peer: id, Dialled: dialled, e: e, conn: conn, ring: newRing(e.cfg.Metrics.CascadeDropped), closing: make(chan error, 1),
+		name: name, joined: make(chan *quic.Conn, lanesMax), wanted: make(chan struct{}, dialsMax), grown: make(chan *quic.Conn),
 	}
 	l.silent.Store(-helloTicks)
+	l.questions.wake = make(chan struct{}, 1)
 	l.control.wake, l.control.notes = make(chan struct{}, 1), map[noteKey]wire.Message{}
 	l.control.put(wire.Hello{Revision: wire.Revision}, controlMax) // before anybody else's first message
 	return l, nil
@@ -121,7 +162,21 @@ func (l *Link) Control(m wire.Message) {
 
 // Flood queues a flood for the peer and reports whether it did: not when the peer has said no hello yet, is too old for it,
 // or takes its messages too slowly. It never blocks.
-func (l *Link) Flood(m wire.Flood) bool {
+func (l *Link) Flood(m wire.Flood) bool { return l.offer(m) }
+
+// Ask and Answer queue a question or an answer to one for the peer, as Flood does.
+func (l *Link) Ask(m wire.Ask) bool { return l.offer(m) }
+
+// Answer is Ask's way back.
+func (l *Link) Answer(m wire.Answer) bool { return l.offer(m) }
+
+// Greeted reports whether the peer has said what it takes.
+func (l *Link) Greeted() bool { return l.revision.Load() > 0 }
+
+// Asks reports whether the peer is one that takes questions.
+func (l *Link) Asks() bool { return l.takes(wire.Ask{}) }
+
+func (l *Link) offer(m wire.Message) bool {
 	if !l.takes(m) {
 		return false
 	}
@@ -150,6 +205,9 @@ func (l *Link) note(k noteKey, m wire.Message) bool {
 	return true
 }
 
+// Resumes reports whether the peer is known to take a Resume.
+func (l *Link) Resumes() bool { return l.takes(wire.Resume{}) }
+
 func (l *Link) takes(m wire.Message) bool { return l.revision.Load() >= uint32(m.Since()) }
 
 // RTT is the smoothed round trip.
@@ -171,14 +229,18 @@ func (l *Link) Run(ctx context.Context, h Handler) error {
 		l.conn.CloseWithError(code(ErrProtocol), "")
 		return l.why(ctx, err)
 	}
-	g.Go(func() error { return l.readFrames(gctx, h) })
+	l.e.links.add(l)
+	g.Go(func() error { return l.readFrames(gctx, l.conn, h) })
+	g.Go(func() error { return l.hearLanes(gctx, g, h) })
+	g.Go(func() error { return l.grow(gctx, g) })
 	g.Go(func() error { return l.writeFrames(gctx) })
 	g.Go(func() error { return l.readControl(stream, h) })
 	g.Go(func() error { return l.writeControl(gctx, stream) })
-	g.Go(func() error { return l.watch(gctx) })
+	g.Go(func() error { return l.watch(gctx, h) })
 	// Closing frees those who block in the connection without a context. The group's context ends before Wait returns.
 	context.AfterFunc(gctx, func() { l.conn.CloseWithError(code(context.Cause(gctx)), "") })
 	err = g.Wait()
+	l.e.links.remove(l)
 	<-l.conn.Context().Done()
 	return l.why(ctx, err)
 }
@@ -205,64 +267,38 @@ func (l *Link) open(ctx context.Context) (*quic.Stream, error) {
 	return l.conn.AcceptStream(ctx)
 }
 
-func (l *Link) readFrames(ctx context.Context, h Handler) error {
+func (l *Link) readFrames(ctx context.Context, conn *quic.Conn, h Handler) error {
 	datagrams, frames := l.e.cfg.Metrics.CascadeDatagrams.With("in"), l.e.cfg.Metrics.CascadeFrames.With("in")
 	var f rotunda.Frame
 	for {
-		b, err := l.conn.ReceiveDatagram(ctx)
+		b, err := conn.ReceiveDatagram(ctx)
 		if err != nil {
 			return err
 		}
 		l.silent.Store(0)
 		datagrams.Inc()
-		_, rest, err := wire.ParseDatagram(b)
-		for err == nil && len(rest) > 0 {
-			var a wire.Alias
-			if a, rest, err = wire.ParseFrame(rest, &f); err == nil {
-				frames.Inc()
-				h.Frame(a, &f)
+		typ, rest, err := wire.ParseDatagram(b)
+		if err == nil && typ == wire.Heartbeat {
+			if heard, ok := wire.HeartbeatHeard(rest); ok {
+				l.peerBusy.Store(true)
+				if heard >= deafMin {
+					l.deaf.Store(deafTicks)
+				}
 			}
+			continue
+		}
+		l.peerBusy.Store(true)
+		switch {
+		case err != nil:
+		case typ == wire.Missing:
+			err = l.hearMissing(rest)
+		default:
+			var n int
+			n, err = l.hearFrames(rest, &f, h)
+			frames.Add(float64(n))
 		}
 		if err != nil {
 			l.e.dropped(dropMalformed)
-		}
-	}
-}
-
-// writeFrames is the one sender of datagrams. SendDatagram blocks when the congestion window is full: then frames wait in
-// the ring, and the oldest are lost.
-func (l *Link) writeFrames(ctx context.Context) error {
-	datagrams, frames := l.e.cfg.Metrics.CascadeDatagrams.With("out"), l.e.cfg.Metrics.CascadeFrames.With("out")
-	tick := time.NewTicker(heartbeatEvery)
-	defer tick.Stop()
-	buf := make([]byte, 0, wire.DatagramMax)
-	heartbeat := wire.AppendHeartbeat(nil)
-	var last time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			if time.Since(last) >= fresh {
-				if err := l.conn.SendDatagram(heartbeat); err != nil {
-					return err
-				}
-				datagrams.Inc()
-				last = time.Now()
-			}
-		case <-l.ring.wake:
-		}
-		for {
-			b, n := l.ring.fill(time.Now(), wire.AppendFramesHeader(buf), wire.DatagramMax)
-			if n == 0 {
-				break
-			}
-			if err := l.conn.SendDatagram(b); err != nil {
-				return err // DatagramMax fits any path, so it is never the size
-			}
-			datagrams.Inc()
-			frames.Add(float64(n))
-			last = time.Now()
 		}
 	}
 }
@@ -328,24 +364,6 @@ func (l *Link) writeControl(ctx context.Context, s *quic.Stream) error {
 			}
 			if _, err := s.Write(buf); err != nil {
 				return err
-			}
-		}
-	}
-}
-
-// watch gives the peer up when nothing comes from it, or when Close says so.
-func (l *Link) watch(ctx context.Context) error {
-	tick := time.NewTicker(heartbeatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case why := <-l.closing:
-			return why
-		case <-tick.C:
-			if l.silent.Add(1) >= silentTicks {
-				return ErrSilent
 			}
 		}
 	}

@@ -78,11 +78,11 @@ func TestNewestNoteWins(t *testing.T) {
 	stopB()
 }
 
-// A peer of the first revision gets nothing that it does not know, and what a newer one sends is passed over.
+// A peer of an older revision gets nothing that it does not know, and what a newer one sends is passed over.
 func TestOtherRevisions(t *testing.T) {
 	ca := certtest.NewCA()
 	b := newNode(t, ca, "b")
-	for _, revision := range []uint8{1, 9} {
+	for _, revision := range []uint8{1, 2, 3, 4, 9} {
 		conn, err := quic.DialAddr(t.Context(), b.address, &tls.Config{Certificates: []tls.Certificate{ca.Node("eu", "x")}, NextProtos: []string{link.ALPN}, InsecureSkipVerify: true}, &quic.Config{EnableDatagrams: true})
 		if err != nil {
 			t.Fatal(err)
@@ -92,6 +92,11 @@ func TestOtherRevisions(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Write(wire.AppendMessage(nil, wire.Hello{Revision: revision}))
+		go func() { // it is alive, however busy this machine is
+			for conn.SendDatagram(wire.AppendHeartbeat(nil)) == nil {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}()
 		l, e := <-b.links, newGreeted()
 		stop, done := run(l, e)
 		if r := <-e.hello; r != revision {
@@ -100,6 +105,10 @@ func TestOtherRevisions(t *testing.T) {
 		sent := l.Flood(wire.Flood{Kind: 1, Payload: []byte("x")}) && l.Up(wire.Up{Alias: 1}) && l.Down(wire.Down{Alias: 1})
 		if sent != (revision >= 2) {
 			t.Errorf("sent to revision %d: %v", revision, sent)
+		}
+		asked := l.Ask(wire.Ask{Alias: 1, Payload: []byte("x")}) && l.Answer(wire.Answer{Alias: 1})
+		if asked != (revision >= 3) || l.Asks() != asked || !l.Greeted() {
+			t.Errorf("asked revision %d: %v; it takes questions: %v, greeted: %v", revision, asked, l.Asks(), l.Greeted())
 		}
 		if revision > 2 {
 			s.Write(wire.AppendMessage(nil, wire.Unknown{Type: 200, Body: []byte("of the future")}))

@@ -29,11 +29,12 @@ func (e *Endpoint) tlsConfig() *tls.Config {
 // serverTLS admits every node of the mesh.
 func (e *Endpoint) serverTLS() *tls.Config {
 	c := e.tlsConfig()
+	c.NextProtos = append(c.NextProtos, ALPNLane)
 	// Not Require…: a handshake without a certificate shall fail in our check, where it is counted. A certificate that is
 	// shown is proved by its key either way (RFC 8446 §4.4.3).
 	c.ClientAuth = tls.RequestClientCert
 	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		if !slices.Contains(h.SupportedProtos, ALPN) {
+		if !slices.Contains(h.SupportedProtos, ALPN) && !slices.Contains(h.SupportedProtos, ALPNLane) {
 			e.dropped(dropNotMember)
 		}
 		return nil, nil // crypto/tls refuses it with the right alert
@@ -42,6 +43,13 @@ func (e *Endpoint) serverTLS() *tls.Config {
 		_, err := e.verify(s, x509.ExtKeyUsageClientAuth)
 		return err
 	}
+	return c
+}
+
+// laneTLS is for a lane of the link with that name to the node want.
+func (e *Endpoint) laneTLS(want nodecert.Identity, name string) *tls.Config {
+	c := e.clientTLS(want)
+	c.NextProtos, c.ServerName = []string{ALPNLane}, name
 	return c
 }
 
