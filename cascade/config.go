@@ -32,6 +32,13 @@ type Config struct {
 	// streams, a few times a second each while they change; the parts come from other nodes and may be anything. Nil: this
 	// node hands no notes on.
 	Sum func(parts [][]byte) []byte
+	// Join makes one answer to a question of several, at most AnswerMax octets: those of this node and of nodes below it,
+	// which may have been joined before, and may be of the same node twice. ok is false where one of the parts is no answer.
+	// It may be called concurrently. Nil: this node joins none.
+	Join func(question []byte, parts [][]byte) (answer []byte, ok bool)
+	// Fence says which regions a fenced room's streams stay in; known is false for a room of which this is not known yet: then
+	// nothing of it is carried. It is called with a lock held and must not block, nor call the Mesh. Nil: no fence is known.
+	Fence func(room rotunda.RoomID) (f rotunda.Fence, known bool)
 	// Metrics counts; nil counts nothing. Logger gets one line per change of state; nil: slog.Default.
 	Metrics *metrics.Set
 	Logger  *slog.Logger

@@ -86,7 +86,7 @@ func (m *Mesh) handOn(msg wire.Flood, from relay.Port, region rotunda.Region, no
 	}
 }
 
-// greet tells a neighbour that has just come what the mesh has heard lately.
+// greet tells a neighbour that has just come what the mesh has heard lately, and asks it for what it could not be asked before.
 func (m *Mesh) greet(port relay.Port, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,4 +97,5 @@ func (m *Mesh) greet(port relay.Port, now time.Time) {
 	for _, msg := range m.floods.Recent(now) {
 		l.Flood(msg)
 	}
+	m.do(m.core.Greeted(port))
 }

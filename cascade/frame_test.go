@@ -35,7 +35,7 @@ func relaying(t testing.TB, take func(*rotunda.Frame)) (*Mesh, portHandler) {
 	}
 	m.mu.Lock()
 	m.do(m.core.LinkUp(1, "o"))
-	_, actions := m.core.Want(relay.Key{Stream: id, Origin: "o"}, []rotunda.NodeID{"o"})
+	_, actions := m.core.Want(relay.Key{Stream: id, Origin: "o"}, []rotunda.NodeID{"o"}, nil)
 	m.do(actions)
 	m.mu.Unlock()
 	t.Cleanup(func() { // a mesh that ran closes its sockets

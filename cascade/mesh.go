@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,9 +52,12 @@ type Mesh struct {
 	wants   map[relay.Key]*want
 	takers  map[*relay.Stream]*want // the same, as the path of a frame finds them
 	due     map[*want]struct{}      // wants that have a plan to make
+	judged  map[*want]struct{}      // wants of whose ways there is something to tell
 	floods  *flood.Core
 	heard   map[uint8]func(from rotunda.NodeID, payload []byte) // by kind of flood
+	counted relay.Counts                                        // what of the table's has been added to the metrics
 	trees   map[relay.Key]*tree                                 // streams on which notes go up or down
+	asking  asking
 }
 
 // New checks the configuration and opens the sockets. It starts nothing: Run does.
@@ -65,7 +69,9 @@ func New(cfg Config) (*Mesh, error) {
 		cfg: cfg, log: cfg.Logger, metrics: cfg.Metrics, wake: make(chan struct{}, 1), core: relay.New(cfg.Self.ID),
 		peers: map[rotunda.NodeID]*peer{}, ports: map[relay.Port]*link.Link{}, pubs: map[relay.Key]*Publication{},
 		wants: map[relay.Key]*want{}, takers: map[*relay.Stream]*want{}, due: map[*want]struct{}{},
+		judged: map[*want]struct{}{},
 		floods: flood.New(), heard: map[uint8]func(rotunda.NodeID, []byte){}, trees: map[relay.Key]*tree{},
+		asking: newAsking(cfg.Self.ID),
 	}
 	if m.log == nil {
 		m.log = slog.Default()
@@ -127,6 +133,10 @@ func (m *Mesh) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return m.schedule(gctx, g) })
 	g.Go(func() error { return m.sumUp(gctx) })
+	g.Go(func() error { return m.awaitAnswers(gctx) })
+	for range answerers {
+		g.Go(func() error { return m.answerQuestions(gctx) })
+	}
 	err := g.Wait()
 	err = errors.Join(err, m.endpoint.Close())
 	stopDelay()
@@ -144,6 +154,13 @@ func (m *Mesh) SetLoad(l rotunda.Load) { m.gossip.SetLoad(l) }
 // SetDraining tells the mesh whether this node takes new work: a draining node is chosen as a relay only where there is
 // no other, and streams move away from it.
 func (m *Mesh) SetDraining(draining bool) { m.gossip.SetDraining(draining) }
+
+// Serving is how many streams other nodes pull from this one now.
+func (m *Mesh) Serving() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.core.Stats().Out
+}
 
 // known reports whether a member is reached at a.
 func (m *Mesh) known(a netip.AddrPort) bool {
@@ -164,7 +181,13 @@ func (m *Mesh) look() {
 	}
 	m.regions.Store(&regions)
 	m.mu.Lock()
+	leaves := slices.ContainsFunc(members, func(n rotunda.Member) bool {
+		return n.State == rotunda.Draining && slices.ContainsFunc(m.members, func(old rotunda.Member) bool { return old.ID == n.ID && old.State == rotunda.Alive })
+	})
 	m.members = members
+	if leaves { // it waits for those who pull from it
+		m.replan(time.Now())
+	}
 	for _, w := range m.wants {
 		if w.key.Origin != m.cfg.Self.ID && w.stream.Path() == nil {
 			m.plan(w, time.Now())

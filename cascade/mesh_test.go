@@ -77,7 +77,6 @@ func TestRelayCrash(t *testing.T) {
 	for seed := range uint64(3) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, seed)
-			w.loss = 0.05
 			w.add("us", 1)
 			w.add("eu", 3)
 			defer w.close()
@@ -97,6 +96,7 @@ func TestRelayCrash(t *testing.T) {
 			for _, h := range ears {
 				h.reset()
 			}
+			w.lose(0.05) // from here on, for a lossy link may be taken for a dead one before
 			w.crash(relay)
 			time.Sleep(5 * time.Second)
 			for id, h := range ears {
@@ -109,6 +109,48 @@ func TestRelayCrash(t *testing.T) {
 			sp.end()
 		})
 	}
+}
+
+// Who asks is told when the last way breaks and when there is one again, and nothing in a pause.
+func TestOnPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.add("us", 1)
+		w.add("eu", 1)
+		defer w.close()
+		w.settle(10 * time.Second)
+		h := w.listen("eu-1", program, "us-1")
+		told := make(chan bool, 8)
+		h.sub.OnPath(func(working bool) { told <- working })
+		want := func(what string, want bool, within time.Duration) {
+			t.Helper()
+			start := time.Now()
+			select {
+			case got := <-told:
+				if got != want {
+					t.Fatalf("%s: told %t, want %t", what, got, want)
+				}
+				t.Logf("%s: %t after %v", what, got, time.Since(start))
+			case <-time.After(within):
+				t.Fatalf("%s: told nothing in %v, want %t", what, within, want)
+			}
+		}
+		want("at once", false, time.Millisecond)
+		sp := w.speak("us-1", program)
+		want("first frame", true, 10*time.Second)
+		sp.end()
+		select {
+		case got := <-told:
+			t.Fatalf("in a pause: told %t", got)
+		case <-time.After(10 * time.Second):
+		}
+		w.crash("us-1")
+		want("origin crashed", false, 160*time.Millisecond) // 40 under way, 100 of silence, a tick
+		w.revive("us-1")
+		sp = w.speak("us-1", program)
+		want("origin back", true, time.Minute)
+		sp.end()
+	})
 }
 
 // A stream is pulled only while somebody takes it, and published only while somebody wants it.

@@ -255,6 +255,9 @@ func (m *Mesh) handUp(k relay.Key, sum []byte) {
 		return
 	}
 	if up, ok := s.Up(); ok && (t.sentTo != up || !bytes.Equal(t.sum, sum)) {
+		if l := m.ports[t.sentTo.Port]; l != nil && t.sentTo != up && m.core.Above(t.sentTo.Port, t.sentTo.Alias) == s {
+			l.Up(wire.Up{Alias: t.sentTo.Alias}) // the other way says it from now on
+		}
 		if l := m.ports[up.Port]; l != nil && l.Up(wire.Up{Alias: up.Alias, Payload: sum}) {
 			t.sum, t.sentTo = sum, up
 		} else {

@@ -140,8 +140,13 @@ func (s *total) now() (uint64, int) {
 }
 
 // Every node says how many it has; all know the sum soon, whoever comes, goes or dies, and a thousand changes cost a few
-// messages.
+// messages; by one way and by two, where nobody counts twice.
 func TestSumsOverTheTree(t *testing.T) {
+	t.Run("one way", func(t *testing.T) { sumsOverTheTree(t) })
+	t.Run("two ways", func(t *testing.T) { sumsOverTheTree(t, cascade.Hitless) })
+}
+
+func sumsOverTheTree(t *testing.T, options ...cascade.Option) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4)
 		w.add("us", 2)
@@ -155,7 +160,7 @@ func TestSumsOverTheTree(t *testing.T) {
 		sp.pub.OnSum(home.take)
 		ears, totals := map[rotunda.NodeID]*heard{}, map[rotunda.NodeID]*total{}
 		for _, id := range w.order {
-			ears[id], totals[id] = w.listen(id, program, "us-1"), &total{}
+			ears[id], totals[id] = w.listen(id, program, "us-1", options...), &total{}
 			ears[id].sub.OnSum(totals[id].take)
 			ears[id].sub.Report(number(1))
 		}

@@ -33,8 +33,10 @@ type peer struct {
 	upAt     time.Time
 	downAt   time.Time
 	busyAt   time.Time
+	warm     time.Time // until then the link is kept, though it carries nothing
 	hold     time.Duration
 	avoid    time.Time // no relay until then
+	suspect  bool      // nothing comes through the link, or nothing arrives
 }
 
 // peer finds or makes the entry of a node. Called with m.mu held.
@@ -120,7 +122,8 @@ func (m *Mesh) unlink(p *peer, now time.Time) {
 	delete(m.ports, p.port)
 	port := p.port
 	m.floods.Gone(port)
-	p.link, p.port, p.downAt = nil, 0, now
+	m.doAsks(now, m.asking.core.Gone(now, port))
+	p.link, p.port, p.downAt, p.suspect = nil, 0, now, false
 	m.do(m.core.LinkDown(port))
 }
 
@@ -168,7 +171,10 @@ func (h portHandler) Frame(a wire.Alias, f *rotunda.Frame) {
 		m.do(m.core.Settle(s))
 	}
 	if drop == "" {
-		takers = m.forward(s, f)
+		takers = m.forward(s, h.port, f)
+		if w := m.takers[s]; w != nil && !w.working {
+			m.judge(w)
+		}
 	}
 	m.mu.Unlock()
 	if drop != "" {
@@ -194,10 +200,40 @@ func (h portHandler) Control(msg wire.Message) error {
 	case wire.Down:
 		h.m.falling(h.port, msg)
 		return nil
+	case wire.Ask:
+		h.m.asked(h.port, msg, time.Now())
+		return nil
+	case wire.Answer:
+		h.m.answered(h.port, msg, time.Now())
+		return nil
 	}
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
+	if l := h.m.ports[h.port]; l != nil {
+		if pull, is := msg.(wire.Subscribe); is {
+			if h.m.refused(l, pull) {
+				return nil
+			}
+			l.SetBusy(true)
+		}
+	}
 	actions, err := h.m.core.Receive(h.port, msg)
 	h.m.do(actions)
 	return err
+}
+
+// Suspect has other ways looked for around a peer that does not answer, long before its link ends.
+func (h portHandler) Suspect(is bool) {
+	m := h.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.ports[h.port]
+	if l == nil { // crossed with the link's end
+		return
+	}
+	m.peer(l.Peer.ID).suspect = is
+	m.do(m.core.Suspect(h.port, is))
+	for _, w := range m.wants {
+		m.judge(w)
+	}
 }

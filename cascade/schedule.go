@@ -38,37 +38,77 @@ func (m *Mesh) planAt(w *want, at time.Time) {
 // plan asks for w along the path that is best now; without one it tries again later. Called with m.mu held.
 func (m *Mesh) plan(w *want, now time.Time) {
 	delete(m.due, w)
-	path := plan.Path(plan.Request{
-		Self: m.cfg.Self.ID, Members: m.members, Room: w.key.Stream.Room, Origin: w.key.Origin,
+	fence, known := m.fence(w.key.Stream.Room)
+	if !known { // yet
+		m.planAt(w, now.Add(retryFirst))
+		return
+	}
+	q := plan.Request{
+		Self: m.cfg.Self.ID, Members: m.members, Room: w.key.Stream.Room, Origin: w.key.Origin, Fence: fence,
 		Avoid: func(n rotunda.NodeID) bool {
-			return now.Before(w.avoid[n]) || m.peers[n] != nil && now.Before(m.peers[n].avoid)
+			p := m.peers[n]
+			return now.Before(w.avoid[n]) || p != nil && (p.suspect || now.Before(p.avoid))
 		},
-	})
-	if path == nil {
+	}
+	primary, backup := plan.Paths(q)
+	switch {
+	case primary == nil:
 		if w.stream.Path() == nil {
 			m.planAt(w, now.Add(retryMax)) // or when the members change
 		}
 		return
+	case w.hitless:
+	case w.detour && backup != nil:
+		primary, backup = backup, nil
+	default:
+		m.warm(q, primary, backup, now)
+		backup = nil
 	}
-	_, actions := m.core.Want(w.key, path)
+	_, actions := m.core.Want(w.key, primary, backup)
 	m.do(actions)
 }
 
-// broke notes that a path of w failed and has another planned, at once the first time. Called with m.mu held.
+// warm keeps links to where the ways begin that a stream with one way would have next: when that one breaks, a round trip is all
+// that it takes to have what was missed. Called with m.mu held.
+func (m *Mesh) warm(q plan.Request, primary, backup []rotunda.NodeID, now time.Time) {
+	ways := [][]rotunda.NodeID{backup}
+	if len(primary) > 1 {
+		avoid := q.Avoid
+		q.Avoid = func(n rotunda.NodeID) bool { return n == primary[0] || avoid(n) }
+		next, _ := plan.Paths(q)
+		ways = append(ways, next)
+	}
+	for _, way := range ways {
+		if len(way) == 0 {
+			continue
+		}
+		p := m.peer(way[0])
+		p.warm = now.Add(2 * replanEvery)
+		if p.link == nil && !now.Before(p.avoid) {
+			p.wanted = true
+			token(m.wake)
+		}
+	}
+}
+
+// broke notes that a way of w failed and has others planned, at once the first time. Called with m.mu held.
 func (m *Mesh) broke(w *want, a relay.Action, now time.Time) {
 	if now.Sub(w.failedAt) > calm {
 		w.failures = 0
 		clear(w.through)
 	}
 	w.failedAt = now
-	if a.Via != w.key.Origin { // a relay; that it does not answer is noted with the peer
-		if w.through == nil {
-			w.through, w.avoid = map[rotunda.NodeID]int{}, map[rotunda.NodeID]time.Time{}
-		}
-		w.through[a.Via]++
-		if a.Reason != wire.Unreachable || a.Node != a.Via && w.through[a.Via] >= 2 {
+	if w.through == nil {
+		w.through, w.avoid = map[rotunda.NodeID]int{}, map[rotunda.NodeID]time.Time{}
+	}
+	switch {
+	case a.Node == w.key.Origin: // who cannot reach the origin, once, may be lucky the next time
+		w.detour = !w.detour
+		if w.through[a.Via]++; a.Via != w.key.Origin && (a.Reason != wire.Unreachable || w.through[a.Via] >= 2) {
 			w.avoid[a.Via] = now.Add(avoidRelay)
 		}
+	case a.Node != a.Via || a.Reason != wire.Unreachable: // that a neighbour does not answer is noted with the peer
+		w.avoid[a.Node] = now.Add(avoidRelay)
 	}
 	at := now
 	if w.failures > 0 {
@@ -95,11 +135,14 @@ func (m *Mesh) schedule(ctx context.Context, g *errgroup.Group) error {
 		case <-tick.C:
 			m.tidy(time.Now())
 			if seconds++; seconds%int(replanEvery/time.Second) == 0 {
+				m.mu.Lock()
 				m.replan(time.Now())
+				m.mu.Unlock()
 			}
 		case <-m.wake:
 		case <-timer.C:
 		}
+		m.tellPaths()
 		now := time.Now()
 		m.mu.Lock()
 		for w := range m.due {
@@ -129,12 +172,12 @@ func (m *Mesh) schedule(ctx context.Context, g *errgroup.Group) error {
 	}
 }
 
-// replan moves streams whose path is not what would be chosen now; the old path goes on until the new one works.
+// replan moves streams whose path is not what would be chosen now; the old path goes on until the new one works. Called with
+// m.mu held.
 func (m *Mesh) replan(now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	for _, w := range m.wants {
 		if w.key.Origin != m.cfg.Self.ID && now.Sub(w.failedAt) > calm {
+			w.detour = false
 			m.plan(w, now)
 		}
 	}
@@ -154,9 +197,11 @@ func (m *Mesh) tidy(now time.Time) {
 		}
 		region := p.link.Peer.Region
 		rtt[region] = max(rtt[region], p.link.RTT())
-		if m.core.Busy(p.port) {
+		busy := m.core.Busy(p.port)
+		p.link.SetBusy(busy)
+		if busy || now.Before(p.warm) {
 			p.busyAt = now
-		} else if now.Sub(p.busyAt) > idleMax {
+		} else if p.link.Dialled && now.Sub(p.busyAt) > idleMax { // the other end does not know whether it is kept warm
 			p.link.Close(link.ErrIdle)
 		}
 	}
@@ -166,4 +211,10 @@ func (m *Mesh) tidy(now time.Time) {
 	s := m.core.Stats()
 	m.metrics.CascadeSubscriptions.With("in").Set(float64(s.In))
 	m.metrics.CascadeSubscriptions.With("out").Set(float64(s.Out))
+	m.do(m.core.Tidy())
+	c := m.core.Counts()
+	m.metrics.CascadeCopies.Add(float64(c.Copies - m.counted.Copies))
+	m.metrics.CascadeTaken.Add(float64(c.Taken - m.counted.Taken))
+	m.metrics.CascadeRepaired.With("second_path").Add(float64(c.Repaired - m.counted.Repaired))
+	m.counted = c
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/cascade/link"
 	"rotunda/cascade/relay"
 	"rotunda/cascade/wire"
 )
@@ -59,7 +60,8 @@ func (p *Publication) Write(f *rotunda.Frame) {
 		p.m.dropped(string(relay.DropSilenced))
 		return
 	}
-	takers := p.m.forward(p.stream, f)
+	p.m.core.Keep(p.stream, f)
+	takers := p.m.forward(p.stream, 0, f)
 	p.m.mu.Unlock()
 	for _, s := range takers {
 		s.take(f)
@@ -86,13 +88,18 @@ func (p *Publication) Close() {
 
 // Subscription is one local interest in a stream.
 type Subscription struct {
-	m    *Mesh
-	key  relay.Key
-	sink func(*rotunda.Frame)
+	m       *Mesh
+	key     relay.Key
+	sink    func(*rotunda.Frame)
+	hitless bool
 
-	mu     sync.Mutex // held while the sink runs; guards what follows
-	closed bool
-	onSum  func(sum []byte)
+	mu      sync.Mutex // held while the sink runs; guards what follows
+	closed  bool
+	onSum   func(sum []byte)
+	onAsk   func(question []byte) []byte
+	onPath  func(working bool)
+	told    bool // onPath was called
+	working bool // with this, the last time
 }
 
 // want is the interest of all subscriptions of one stream on this node.
@@ -106,7 +113,20 @@ type want struct {
 	failedAt time.Time
 	through  map[rotunda.NodeID]int       // how often in a row the path broke behind a relay
 	avoid    map[rotunda.NodeID]time.Time // relays that did not get through to this origin, and until when
+
+	hitless bool // one of the subscriptions is
+	detour  bool // the primary broke beyond its relay: the backup is the better one for now
+
+	working bool // a way has brought a frame and has not broken since
 }
+
+// Option changes what a subscription is.
+type Option uint8
+
+// Hitless has the stream pulled by two ways that share no node but the origin, where the members allow it: whichever node
+// on one of them dies, nothing is missing. It costs a second copy of every frame. Without it, a way that breaks is replaced
+// by another, and what was missed meanwhile is sent once more.
+const Hitless Option = 1
 
 // Subscribe takes stream s of node origin and calls sink with each frame until the subscription is closed. When the origin
 // or the stream is not there (yet), or the path breaks, it goes on trying. Subscriptions of one stream share one pull.
@@ -114,23 +134,23 @@ type want struct {
 // The sink is called on the goroutine that reads the link, or the publisher's where the origin is this node; never twice
 // at a time; it must not block, and must not close its own subscription. The frame is valid during the call only and
 // shared with others: it must not be changed.
-func (m *Mesh) Subscribe(s rotunda.StreamID, origin rotunda.NodeID, sink func(*rotunda.Frame)) (*Subscription, error) {
+func (m *Mesh) Subscribe(s rotunda.StreamID, origin rotunda.NodeID, sink func(*rotunda.Frame), options ...Option) (*Subscription, error) {
 	if err := s.Valid(); err != nil {
 		return nil, err
 	}
 	if err := origin.Valid(); err != nil {
 		return nil, err
 	}
-	sub := &Subscription{m: m, key: relay.Key{Stream: s, Origin: origin}, sink: sink}
+	sub := &Subscription{m: m, key: relay.Key{Stream: s, Origin: origin}, sink: sink, hitless: slices.Contains(options, Hitless)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w := m.wants[sub.key]
 	if w == nil {
-		stream, actions := m.core.Want(sub.key, nil)
+		stream, actions := m.core.Want(sub.key, nil, nil)
 		if stream == nil {
 			return nil, ErrTooMany
 		}
-		w = &want{key: sub.key, stream: stream}
+		w = &want{key: sub.key, stream: stream, working: origin == m.cfg.Self.ID}
 		m.wants[w.key], m.takers[stream] = w, w
 		m.do(actions)
 		if origin != m.cfg.Self.ID {
@@ -138,6 +158,7 @@ func (m *Mesh) Subscribe(s rotunda.StreamID, origin rotunda.NodeID, sink func(*r
 		}
 	}
 	w.subs = append(slices.Clip(w.subs), sub)
+	m.reconsider(w)
 	return sub, nil
 }
 
@@ -171,14 +192,27 @@ func (s *Subscription) Close() {
 		delete(m.wants, s.key)
 		delete(m.takers, w.stream)
 		delete(m.due, w)
+		delete(m.judged, w)
 		m.do(m.core.Unwant(s.key))
+		return
 	}
+	m.reconsider(w)
 }
 
-// forward queues f for all peers that take the stream and returns who takes it here. Called with m.mu held.
-func (m *Mesh) forward(s *relay.Stream, f *rotunda.Frame) []*Subscription {
+// reconsider has w's ways planned anew when it is hitless now and was not, or the other way about. Called with m.mu held.
+func (m *Mesh) reconsider(w *want) {
+	is := slices.ContainsFunc(w.subs, func(s *Subscription) bool { return s.hitless })
+	if is != w.hitless && w.key.Origin != m.cfg.Self.ID {
+		m.planAt(w, w.due)
+	}
+	w.hitless = is
+}
+
+// forward queues f for all peers that take the stream, but not for the one it came from, which takes it by this way as well
+// as by another; and returns who takes it here. Called with m.mu held.
+func (m *Mesh) forward(s *relay.Stream, from relay.Port, f *rotunda.Frame) []*Subscription {
 	for _, o := range s.Outs() {
-		if l := m.ports[o.Port]; l != nil {
+		if l := m.ports[o.Port]; l != nil && o.Port != from {
 			l.Send(o.Alias, f)
 		}
 	}
@@ -195,15 +229,16 @@ func (m *Mesh) do(actions []relay.Action) {
 	for _, a := range actions {
 		switch a.Kind {
 		case relay.Send:
-			if l := m.ports[a.Port]; l != nil {
-				l.Control(a.Message)
-			}
+			m.send(m.ports[a.Port], a.Message)
+		case relay.Replay:
+			m.replay(a)
 		case relay.Dial:
 			m.peer(a.Node).wanted = true
 			token(m.wake)
 		case relay.Replan:
 			if w := m.wants[a.Key]; w != nil {
 				m.broke(w, a, time.Now())
+				m.judge(w)
 			}
 		case relay.Wanted:
 			if p := m.pubs[a.Key]; p != nil {
@@ -214,4 +249,35 @@ func (m *Mesh) do(actions []relay.Action) {
 			panic("cascade: unknown action")
 		}
 	}
+}
+
+// send queues a message of the table, unless the peer does not know it. Called with m.mu held.
+func (m *Mesh) send(l *link.Link, msg wire.Message) {
+	if l == nil {
+		return
+	}
+	switch msg.(type) {
+	case wire.Subscribe:
+		l.SetBusy(true)
+	case wire.Resume:
+		if !l.Resumes() {
+			return // too old; or it has not said hello yet, and is asked then
+		}
+	}
+	l.Control(msg)
+}
+
+// replay sends frames once more that a peer may have missed on another way. Called with m.mu held.
+func (m *Mesh) replay(a relay.Action) {
+	l, n := m.ports[a.Port], 0
+	if l == nil {
+		return
+	}
+	for f := range m.core.From(a.Key, a.From) {
+		l.Send(a.Alias, f)
+		if f.Seq > a.From {
+			n++
+		}
+	}
+	m.metrics.CascadeRepaired.With("replay").Add(float64(n))
 }

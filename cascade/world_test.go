@@ -40,7 +40,9 @@ type world struct {
 	mu                   sync.Mutex
 	rng                  *rand.Rand
 	loss                 float64
-	dead                 map[string]bool // by IP
+	dead                 map[string]bool    // by IP
+	cut                  map[[2]string]bool // by IP, from and to: one way
+	far                  time.Duration
 	listeners            map[string]*pipeListener
 	nets                 []*simnet.Simnet
 	regions              map[string]rotunda.Region // by IP
@@ -63,7 +65,7 @@ const (
 func newWorld(t *testing.T, seed uint64) *world {
 	return &world{
 		t: t, ca: certtest.NewCA(), nodes: map[rotunda.NodeID]*worldNode{}, rng: rand.New(rand.NewPCG(seed, 0)),
-		dead: map[string]bool{}, listeners: map[string]*pipeListener{}, regions: map[string]rotunda.Region{},
+		dead: map[string]bool{}, cut: map[[2]string]bool{}, far: far, listeners: map[string]*pipeListener{}, regions: map[string]rotunda.Region{},
 	}
 }
 
@@ -71,7 +73,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 func (w *world) SendPacket(p simnet.Packet) error {
 	from, to := ip(p.From), ip(p.To)
 	w.mu.Lock()
-	lost := w.dead[from] || w.dead[to] || w.regions[from] != w.regions[to] && w.rng.Float64() < w.loss
+	lost := w.dead[from] || w.dead[to] || w.cut[[2]string{from, to}] || w.regions[from] != w.regions[to] && w.rng.Float64() < w.loss
 	w.mu.Unlock()
 	if lost {
 		return nil
@@ -88,7 +90,7 @@ func (w *world) latency(p simnet.Packet) time.Duration {
 	if w.regions[ip(p.From)] == w.regions[ip(p.To)] {
 		return near
 	}
-	return far
+	return w.far
 }
 
 // ListenPacket opens a socket in the simulated network; its latency is that between the regions.
@@ -180,7 +182,7 @@ func (w *world) config(region rotunda.Region, id rotunda.NodeID) cascade.Config 
 		Gossip: gossip.Config{
 			Listen: host + ":7946", Keys: [][]byte{make([]byte, 32)}, Label: "test", Seeds: []string{"10.0.0.1:7946"}, Network: worldNet{w, host},
 		},
-		Sum: sumOf, Metrics: metrics.New("", ""), Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id),
+		Sum: sumOf, Join: joinOf, Metrics: metrics.New("", ""), Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id),
 	}
 }
 
@@ -216,6 +218,20 @@ func (w *world) crash(id rotunda.NodeID) {
 	w.mu.Lock()
 	w.dead[w.nodes[id].ip] = true
 	w.mu.Unlock()
+}
+
+// cutOff has nothing arrive any more that a node sends to another.
+func (w *world) cutOff(from, to rotunda.NodeID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut[[2]string{w.nodes[from].ip, w.nodes[to].ip}] = true
+}
+
+// lose changes the share of packets between regions that are lost.
+func (w *world) lose(share float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loss = share
 }
 
 // close ends everything; the bubble demands it.
@@ -342,7 +358,7 @@ func (h *heard) now() took {
 	return t
 }
 
-func (w *world) listen(id rotunda.NodeID, s rotunda.StreamID, origin rotunda.NodeID) *heard {
+func (w *world) listen(id rotunda.NodeID, s rotunda.StreamID, origin rotunda.NodeID, options ...cascade.Option) *heard {
 	w.t.Helper()
 	h := &heard{took: took{count: map[rotunda.Seq]int{}}}
 	sub, err := w.nodes[id].Subscribe(s, origin, func(f *rotunda.Frame) {
@@ -355,7 +371,7 @@ func (w *world) listen(id rotunda.NodeID, s rotunda.StreamID, origin rotunda.Nod
 			h.longest = max(h.longest, now.Sub(h.last))
 		}
 		h.last = now
-	})
+	}, options...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
