@@ -94,7 +94,9 @@ func (s *State) applyPeople(e Event) {
 	case EventUnpublished:
 		s.change(e.User, func(p *Participant) { p.Live = p.Live && p.Epoch != e.Epoch })
 	case EventHomed:
-		s.Home, s.Epoch = e.Node, e.Epoch
+		s.applyHomed(e)
+	case EventStandby:
+		s.applyStandby(e)
 	case EventPresent:
 		s.applyPresent(e.User, e.Node)
 	case EventAbsent:
@@ -113,16 +115,17 @@ func (s *State) applyCreated(e Event) {
 		s.Details = *e.Details
 	}
 	s.Details.Policy = s.Details.Policy.filled()
-	s.Phase, s.CreatedAt, s.Home, s.Epoch = Scheduled, e.At, e.Node, 1
+	s.Phase, s.CreatedAt, s.Home, s.Epoch, s.given = Scheduled, e.At, e.Node, 1, 1
 	if s.Details.StartsAt.IsZero() {
 		s.Phase, s.StartedAt = Live, e.At
 	}
+	s.Fence = e.Fence
 	s.RulesVersion = 1
 	s.enter(e, rotunda.Host)
 }
 
 func (s *State) applyEnded(e Event) {
-	s.Phase, s.EndedAt = Ended, e.At
+	s.Phase, s.EndedAt, s.Standby = Ended, e.At, Standby{}
 	s.queue, s.invited, s.formers, s.HeldSince = nil, nil, nil, time.Time{}
 	s.endTurn(s.Rotation.User, e.At)
 	s.Rotation = Rotation{}

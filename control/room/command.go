@@ -42,6 +42,7 @@ type Create struct {
 	Askers      []rotunda.UserID
 	Policy      PolicyEdit
 	Node        rotunda.NodeID // the room's first home
+	Fence       rotunda.Fence  // the regions that the room stays in, for ever; empty: no fence
 }
 
 // Start takes a scheduled room live.

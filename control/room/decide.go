@@ -130,6 +130,14 @@ func (c Create) decide(d *draft) error {
 	if err := c.Node.Valid(); err != nil {
 		return fmt.Errorf("node: %w: %v", ErrInvalid, err)
 	}
+	if d.ID.Fenced() != (len(c.Fence) > 0) {
+		return fmt.Errorf("regions: %w: a room with them, and no other, has an id that says so", ErrInvalid)
+	}
+	if len(c.Fence) > 0 {
+		if err := c.Fence.Valid(); err != nil {
+			return fmt.Errorf("regions: %w: %v", ErrInvalid, err)
+		}
+	}
 	mode := c.Mode
 	if mode == "" {
 		mode = Discussion
@@ -143,7 +151,7 @@ func (c Create) decide(d *draft) error {
 	}
 	d.emit(Event{
 		Type: EventCreated, User: d.actor.User, Name: clean(d.actor.Name), SSRC: d.ssrc(d.actor.User), Role: rotunda.Host,
-		Node: c.Node, Epoch: 1, Details: &details,
+		Node: c.Node, Epoch: 1, Details: &details, Fence: c.Fence,
 	})
 	d.rotate("")
 	return nil

@@ -155,7 +155,7 @@ func (s *State) placeForCohost(u rotunda.UserID) error {
 // follow moves the room's home to where the host's microphone is.
 func (d *draft) follow() {
 	if p := d.stage[d.Host]; p.Live && p.Node != d.Home && d.Phase == Live {
-		d.emit(Event{Type: EventHomed, Node: p.Node, Epoch: d.Epoch + 1})
+		d.emit(Event{Type: EventHomed, Node: p.Node, Epoch: d.nextEpoch()})
 	}
 }
 
@@ -262,8 +262,9 @@ func (c Publish) decide(d *draft) error {
 		return ErrNotLive
 	}
 	u := d.actor.User
+	moves := d.stage[u].Live // to another node, say: that is no entry
 	d.emit(Event{Type: EventPublished, User: u, Node: c.Node, Epoch: d.MicEpoch(u) + 1})
-	if d.Details.Policy.MuteOnEntry && !d.Muted(u) {
+	if d.Details.Policy.MuteOnEntry && !moves && !d.Muted(u) {
 		d.emitAsNode(Event{Type: EventMuted, User: u})
 	}
 	d.follow()

@@ -41,7 +41,8 @@ func (s *State) Locked() bool { return !s.LockedAt.IsZero() }
 
 // Admitted says whether u may have a session of any kind: nil, ErrBanned, ErrEnded or ErrLocked. since is from when the
 // caller knows that u has been in this room without a break; zero: u comes anew. A locked room admits who was in it when it
-// was locked, who is on stage, has asked or is invited, and nobody else. u is empty for somebody without a token.
+// was locked or had asked to speak by then, who is on stage or is invited, and nobody else: whoever asks from outside has
+// knocked, and comes in when the host lets them. u is empty for somebody without a token.
 func (s *State) Admitted(u rotunda.UserID, since time.Time) error {
 	switch {
 	case s.Banned(u):
@@ -51,7 +52,7 @@ func (s *State) Admitted(u rotunda.UserID, since time.Time) error {
 	case !s.Locked(), !since.IsZero() && !since.After(s.LockedAt):
 		return nil
 	}
-	if _, asked := s.queue[u]; asked || s.Role(u).OnStage() || s.invited[u].Open {
+	if r, asked := s.queue[u]; asked && !r.At.After(s.LockedAt) || s.Role(u).OnStage() || s.invited[u].Open {
 		return nil
 	}
 	return ErrLocked

@@ -11,7 +11,7 @@ type EventType string
 
 // The event types. A node may meet others, written by a newer version: Apply counts them and changes nothing else.
 const (
-	EventCreated   EventType = "created"   // Details, User = host, Name, SSRC, Node = home
+	EventCreated   EventType = "created"   // Details, User = host, Name, SSRC, Node = home, Fence
 	EventStarted   EventType = "started"   //
 	EventEnded     EventType = "ended"     // Reason
 	EventEdited    EventType = "edited"    // Details, whole
@@ -42,6 +42,7 @@ const (
 	EventPublished   EventType = "published"   // User, Node, Epoch of the mic
 	EventUnpublished EventType = "unpublished" // User, Epoch of the mic
 	EventHomed       EventType = "homed"       // Node, Epoch of the program
+	EventStandby     EventType = "standby"     // Node, Epoch of the program that it may begin; no Node: nobody stands by
 	EventPresent     EventType = "present"     // User, Node
 	EventAbsent      EventType = "absent"      // User, Node; no Node: never came
 	EventGone        EventType = "gone"        // Node: all that it held
@@ -93,7 +94,8 @@ type Event struct {
 	Note   string                     `json:"note,omitempty"`
 	Reason string                     `json:"reason,omitempty"`
 
-	Details *Details `json:"details,omitempty"`
+	Details *Details      `json:"details,omitempty"`
+	Fence   rotunda.Fence `json:"fence,omitempty"`
 }
 
 // Audience says who may know of an event, and of its content, beside the operator.

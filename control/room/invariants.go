@@ -23,6 +23,10 @@ func (s *State) checkRoom() error {
 		return fmt.Errorf("phase %q", s.Phase)
 	case s.Home == "" || s.Epoch == 0:
 		return fmt.Errorf("home %q, epoch %d", s.Home, s.Epoch)
+	case s.given < s.Epoch || s.given < s.Standby.Epoch:
+		return fmt.Errorf("epoch %d and %d of the standby, of %d given", s.Epoch, s.Standby.Epoch, s.given)
+	case s.Standby != Standby{} && (s.Standby.Node == "" || s.Standby.Node == s.Home || s.Standby.Epoch <= s.Epoch || s.Phase == Ended):
+		return fmt.Errorf("home %s@%d, standby %s@%d, %s", s.Home, s.Epoch, s.Standby.Node, s.Standby.Epoch, s.Phase)
 	case s.stage[s.Host].Role != rotunda.Host:
 		return fmt.Errorf("host %s has the role %q", s.Host, s.stage[s.Host].Role)
 	case len(s.stage) > s.Details.Policy.SpeakersMax:

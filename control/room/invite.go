@@ -26,7 +26,8 @@ type Accept struct {
 	User rotunda.UserID // empty: the actor
 }
 
-// Decline does not take the invitation up; the host and co-hosts take it back with it.
+// Decline does not take the invitation up; the host and co-hosts take it back with it, and a node that of somebody who has
+// left.
 type Decline struct {
 	User rotunda.UserID // empty: the actor
 }
@@ -92,6 +93,17 @@ func (s *State) open() int {
 		}
 	}
 	return n
+}
+
+// Invitations returns those that wait for an answer.
+func (s *State) Invitations() map[rotunda.UserID]Invitation {
+	open := map[rotunda.UserID]Invitation{}
+	for u, i := range s.invited {
+		if i.Open {
+			open[u] = i
+		}
+	}
+	return open
 }
 
 func (s *State) applyInvited(e Event) {

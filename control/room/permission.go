@@ -45,7 +45,7 @@ var permissions = []Permission{
 	{"deny", Never, Never, Any, Any, Never, "somebody who asked"},
 	{"invite", Never, Never, Any, Any, Never, "somebody who is not on stage; of somebody who asked: approve"},
 	{"accept", Own, Own, Own, Own, Never, "an invitation; arrives on stage muted"},
-	{"decline", Own, Own, Any, Any, Never, "an invitation; host and co-hosts take it back"},
+	{"decline", Own, Own, Any, Any, Any, "an invitation; host and co-hosts take it back, a node that of somebody who has left"},
 	{"role", Own, Own, Below, Any, Never, "oneself only downwards; others to a role below one's own; the host may hand over"},
 	{"mute", Own, Own, Below, Any, Any, ""},
 	{"unmute", Own, Own, Own, Own, Never, "nobody opens another's microphone; under a floor lock one at a time"},
@@ -69,6 +69,9 @@ var permissions = []Permission{
 	{"absent", Never, Never, Never, Never, Any, "and is no longer"},
 	{"restart", Never, Never, Never, Never, Any, "a node came back without its sessions"},
 	{"lost", Never, Never, Never, Never, Any, "a node is dead"},
+	{"stand_by", Never, Never, Never, Never, Any, "who takes over from the room's home; by the home"},
+	{"take_home", Never, Never, Never, Never, Any, "the home was silent; by the standby"},
+	{"hand_over", Never, Never, Never, Never, Any, "to the standby; by the home"},
 	{"speaking", Never, Never, Never, Never, Any, "talk time, by the room's home"},
 	{"tick", Never, Never, Never, Never, Any, "what is due"},
 }

@@ -104,7 +104,7 @@ func commandOn(t *testing.T, name string, u rotunda.UserID) Command {
 		Accept{u}, Decline{u}, SetRole{u, rotunda.Listener}, Mute{u}, Unmute{u}, MuteAll{}, Warn{User: u, Reason: "Hush"}, Remove{User: u},
 		Unban{u}, Report{User: u, Reason: "Spam"}, ProposePin{URL: "https://example.org"}, ApprovePin{"p1"}, MovePin{"p1", 1},
 		Unpin{"p-" + PinID(u)}, Rotate{Turn: 60}, NextTurn{}, ExtendTurn{10}, StopRotation{}, Publish{"n1"}, Unpublish{u, 1}, Claim{},
-		Present{u, "n1"}, Absent{u, "n1"}, Restart{"n1"}, Lost{"n1"}, Speaking{Node: "n1"}, Tick{},
+		Present{u, "n1"}, Absent{u, "n1"}, Restart{"n1"}, Lost{"n1"}, StandBy{Node: "n2", By: "n1"}, TakeHome{"n2", 2}, HandOver{"n1"}, Speaking{Node: "n1"}, Tick{},
 	} {
 		if cmd.Name() == name {
 			return cmd

@@ -23,9 +23,10 @@ type Policy struct {
 	CohostsMax  int    `json:"cohostsMax" doc:"How many co-hosts there may be." example:"4"`                       // 0 to StageMax
 	Requests    Asking `json:"requests" doc:"Who may ask to speak." example:"everyone"`
 	FloorLock   bool   `json:"floorLock" doc:"Whether only one microphone may be open at a time." example:"false"`
-	// MuteOnEntry: a new microphone session is muted, also of somebody who had unmuted an earlier one. Whoever comes on
+	// MuteOnEntry: a new microphone session is muted, also of somebody who had unmuted an earlier one, unless it takes that
+	// one's place while it lasts: who changes over to another node goes on as they were. Whoever comes on
 	// stage is muted in any case.
-	MuteOnEntry bool     `json:"muteOnEntry" doc:"Whether every newly connected microphone is muted." example:"false"`
+	MuteOnEntry bool     `json:"muteOnEntry" doc:"Whether a microphone is muted when it comes into the room; one that moves to another node while it is open stays open." example:"false"`
 	Reactions   Reacting `json:"reactions" doc:"Who may react." example:"everyone"`
 	WarningsMax int      `json:"warningsMax" doc:"With this warning the sanction follows; 0: never." example:"3"` // 0 to warningsMax
 	Sanction    Sanction `json:"sanction" doc:"What follows too many warnings." example:"remove"`

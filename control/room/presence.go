@@ -31,8 +31,8 @@ type Absent struct {
 // new epoch, because its frames are counted from the beginning again.
 type Restart struct{ Node rotunda.NodeID }
 
-// Lost says that Node is dead: the sessions that it held are gone, and where it was home the program moves to another
-// one, where somebody on stage is, if there is anybody. Any node may say so.
+// Lost says that Node is dead: the sessions that it held are gone, and where it was home the program moves to the standby;
+// where there is none, to where somebody on stage is, if there is anybody. Any node may say so.
 type Lost struct{ Node rotunda.NodeID }
 
 func (Present) Name() string { return "present" }
@@ -78,8 +78,9 @@ func (c Restart) decide(d *draft) error {
 		return err
 	}
 	if d.Phase == Live && d.Home == c.Node {
-		d.emit(Event{Type: EventHomed, Node: c.Node, Epoch: d.Epoch + 1})
+		d.emit(Event{Type: EventHomed, Node: c.Node, Epoch: d.nextEpoch()})
 	}
+	d.standDown(c.Node)
 	return nil
 }
 
@@ -87,11 +88,14 @@ func (c Lost) decide(d *draft) error {
 	if err := d.gone(c.Node); err != nil {
 		return err
 	}
+	d.standDown(c.Node)
 	if d.Phase != Live || d.Home != c.Node {
 		return nil
 	}
-	if node, ok := d.refuge(); ok {
-		d.emit(Event{Type: EventHomed, Node: node, Epoch: d.Epoch + 1})
+	if d.Standby.Node != "" {
+		d.emit(Event{Type: EventHomed, Node: d.Standby.Node, Epoch: d.Standby.Epoch})
+	} else if node, ok := d.refuge(); ok {
+		d.emit(Event{Type: EventHomed, Node: node, Epoch: d.nextEpoch()})
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func TestRandomRooms(t *testing.T) {
 		d := dice(rand.New(rand.NewPCG(seed, 0)).IntN)
 		now := time.Unix(1_700_000_000, 0)
 		s := New("room")
+		owners := epochs{}
 		for i := 0; i < 500 && (s.Phase != Ended || d(20) > 0); i++ {
 			given++
 			now = now.Add(time.Duration(d(30_000)) * time.Millisecond)
@@ -90,9 +91,10 @@ func TestRandomRooms(t *testing.T) {
 				t.Fatalf("seed %d: %+v by %+v: %d events", seed, cmd, actor, len(events))
 			}
 			for _, e := range events {
+				was := s.Epoch
 				s.Apply(e)
 				happened[e.Type]++
-				if err := s.CheckInvariants(); err != nil {
+				if err := errors.Join(s.CheckInvariants(), owners.check(s, was)); err != nil {
 					t.Fatalf("seed %d: %+v by %+v: after %+v: %v", seed, cmd, actor, e, err)
 				}
 			}
@@ -115,11 +117,28 @@ func TestRandomRooms(t *testing.T) {
 	t.Log(happened)
 }
 
+// epochs is whom each epoch of the program was given to.
+type epochs map[rotunda.Epoch]rotunda.NodeID
+
+// check says what is wrong with the state that follows one with the epoch was: epochs only grow, and each is one node's.
+func (g epochs) check(s *State, was rotunda.Epoch) error {
+	if s.Epoch < was {
+		return fmt.Errorf("epoch %d after %d", s.Epoch, was)
+	}
+	for _, is := range []Standby{{s.Home, s.Epoch}, s.Standby} {
+		if owner, known := g[is.Epoch]; is.Node != "" && known && owner != is.Node {
+			return fmt.Errorf("epoch %d was given to %s and %s", is.Epoch, owner, is.Node)
+		}
+		g[is.Epoch] = is.Node
+	}
+	return nil
+}
+
 // everyEvent lists the types of events, for tests that want to have seen each.
 var everyEvent = []EventType{
 	EventCreated, EventStarted, EventEnded, EventEdited, EventRefreshed, EventLocked, EventUnlocked, EventRequested, EventWithdrawn,
 	EventApproved, EventDenied, EventInvited, EventAccepted, EventDeclined, EventRole, EventClaimed, EventSucceeded, EventMuted,
-	EventUnmuted, EventMutedAll, EventWarned, EventRemoved, EventUnbanned, EventReported, EventPublished, EventUnpublished, EventHomed,
+	EventUnmuted, EventMutedAll, EventWarned, EventRemoved, EventUnbanned, EventReported, EventPublished, EventUnpublished, EventHomed, EventStandby,
 	EventPresent, EventAbsent, EventGone, EventHeld, EventSpoke, EventPinProposed, EventPinned, EventPinMoved, EventUnpinned, EventRotationStarted,
 	EventRotationStopped, EventTurn, EventTurnWarned, EventTurnExtended, EventTurnEnded,
 }
@@ -266,7 +285,8 @@ func (d dice) command(s *State) (Actor, Command) {
 	case 3, 4, 5, 6:
 		return Actor{System: true}, oneOf[Command](d,
 			Present{u, node}, Present{u, node}, Present{u, node}, Present{s.Host, node}, Absent{u, node}, Absent{s.Host, node}, Restart{node},
-			Lost{node}, Tick{}, Speaking{s.Home, map[rotunda.UserID]Seconds{u: Seconds(d(60)), d.user(): 1}}, Withdraw{User: u},
+			Lost{node}, StandBy{node, s.Home}, StandBy{node, s.Home}, TakeHome{node, s.Standby.Epoch}, TakeHome{node, rotunda.Epoch(d(20))},
+			TakeHome{s.Standby.Node, s.Standby.Epoch}, HandOver{s.Home}, Tick{}, Speaking{s.Home, map[rotunda.UserID]Seconds{u: Seconds(d(60)), d.user(): 1}}, Withdraw{User: u},
 		)
 	case 7:
 		return a, oneOf[Command](d,

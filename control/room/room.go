@@ -82,6 +82,8 @@ type State struct {
 	Host      rotunda.UserID
 	Home      rotunda.NodeID // where the program is mixed
 	Epoch     rotunda.Epoch  // of the program; grows when home moves
+	Standby   Standby        // who takes over when home is silent; zero: nobody
+	Fence     rotunda.Fence  // the regions that the room stays in; empty: no fence. Never changed
 
 	RulesVersion uint64    // counts the changes of Details.Rules
 	LockedAt     time.Time // no new listeners since; zero: open
@@ -111,6 +113,7 @@ type State struct {
 	reports    int           // so far
 	epochFloor rotunda.Epoch // no mic epoch of anybody who is no longer in voices was higher
 	spokeAt    time.Time     // the latest report of talk time
+	given      rotunda.Epoch // the highest epoch of the program that anybody was given
 }
 
 // voice is what stays with a person once they have been on stage: for the room's life, unless voicesMax others came after.

@@ -52,6 +52,9 @@ type snapshot struct {
 	Reports    int           `json:"reports,omitempty"`
 	EpochFloor rotunda.Epoch `json:"epochFloor,omitempty"`
 	SpokeAt    time.Time     `json:"spokeAt,omitzero"`
+	Standby    Standby       `json:"standby,omitzero"`
+	Given      rotunda.Epoch `json:"given,omitempty"` // not there: Epoch was the highest
+	Fence      rotunda.Fence `json:"fence,omitempty"`
 }
 
 type snapshotVoice struct {
@@ -77,7 +80,7 @@ func (s *State) Encode() ([]byte, error) {
 		Stage: s.stage, Queue: s.queue, Invited: s.invited, Removed: s.removed, Spent: s.spent, SpentAll: s.spentAll,
 		Voices: make(map[rotunda.UserID]snapshotVoice, len(s.voices)), Warnings: s.warnings, Pins: s.pins, Reporters: s.reporters,
 		History: s.history, Adopted: s.adopted, Asked: s.asked, Pinned: s.pinned, Reports: s.reports, EpochFloor: s.epochFloor,
-		SpokeAt: s.spokeAt,
+		SpokeAt: s.spokeAt, Standby: s.Standby, Given: s.given, Fence: s.Fence,
 	}
 	for u, v := range s.voices {
 		out.Voices[u] = snapshotVoice{v.ssrc, v.epoch, v.left, v.talk.Spoke, v.talk.Turns, v.talk.Held}
@@ -108,7 +111,7 @@ func Decode(b []byte) (*State, error) {
 		HostSince: in.HostSince, HeldSince: in.HeldSince, Rotation: in.Rotation, Refreshed: in.Refreshed, stage: in.Stage,
 		queue: in.Queue, invited: in.Invited, removed: in.Removed, spent: in.Spent, spentAll: in.SpentAll, warnings: in.Warnings, pins: in.Pins,
 		reporters: in.Reporters, history: in.History, adopted: in.Adopted, asked: in.Asked, pinned: in.Pinned, reports: in.Reports,
-		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt,
+		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt, Standby: in.Standby, given: max(in.Given, in.Epoch, in.Standby.Epoch), Fence: in.Fence,
 	}
 	for u, v := range in.Voices {
 		put(&s.voices, u, voice{ssrc: v.SSRC, epoch: v.Epoch, left: v.Left, talk: Talk{Spoke: v.Spoke, Turns: v.Turns, Held: v.Held}})

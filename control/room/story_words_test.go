@@ -139,6 +139,12 @@ func command(verb string, args []string) (Command, error) {
 		return Lost{rotunda.NodeID(arg(0))}, nil
 	case "claim":
 		return Claim{}, nil
+	case "stand_by": // NODE BY; "nobody" stands down
+		return StandBy{rotunda.NodeID(strings.TrimPrefix(arg(0), "nobody")), rotunda.NodeID(arg(1))}, nil
+	case "take_home":
+		return TakeHome{rotunda.NodeID(arg(0)), rotunda.Epoch(number(1))}, nil
+	case "hand_over":
+		return HandOver{rotunda.NodeID(arg(0))}, nil
 	}
 	return nil, fmt.Errorf("nobody knows how to %q", verb)
 }
@@ -289,6 +295,11 @@ func happened(e Event) string {
 		return fmt.Sprintf("gone %s", e.Node)
 	case EventHomed:
 		return fmt.Sprintf("home %s@%d", e.Node, e.Epoch)
+	case EventStandby:
+		if e.Node == "" {
+			return "nobody stands by"
+		}
+		return fmt.Sprintf("standby %s@%d", e.Node, e.Epoch)
 	case EventRefreshed:
 		return fmt.Sprintf("refreshed %d joined", e.Joined)
 	case EventPinProposed, EventPinned, EventPinMoved, EventUnpinned:

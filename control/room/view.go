@@ -43,6 +43,7 @@ type View struct {
 	Warnings     map[rotunda.UserID]ViewWarning    `json:"warnings" doc:"Who was warned, by user id: before everybody, or for the reader's eyes."`
 	History      []Revision                        `json:"history" nullable:"false" doc:"The latest changes of what the room says of itself, the oldest first."`
 	Talk         map[rotunda.UserID]ViewTalk       `json:"talk" doc:"Who has had how much of the time, by user id: the hundred who spoke most."`
+	Regions      []rotunda.Region                  `json:"regions,omitempty" nullable:"false" doc:"The only regions that the room's audio and content are in; not there: it may be anywhere." example:"[\"eu-west\"]"`
 	SpokeSeconds Seconds                           `json:"spokeSeconds" doc:"How long people were heard talking, all together, in seconds." example:"1520"`
 }
 
@@ -166,6 +167,7 @@ func (s *State) ViewFor(u rotunda.UserID) View {
 
 // viewMore adds what only some rooms have, and what u may know.
 func (s *State) viewMore(v *View, u rotunda.UserID) {
+	v.Regions = append([]rotunda.Region(nil), s.Fence...)
 	if r := s.Refreshed; !r.At.IsZero() {
 		v.Refreshed = &ViewRefresh{At: r.At, By: r.By, Joined: r.Joined}
 	}
@@ -217,8 +219,11 @@ type Summary struct {
 	Host      rotunda.UserID `json:"host"`
 	HostName  string         `json:"hostName"`
 	Home      rotunda.NodeID `json:"home"`
+	Standby   rotunda.NodeID `json:"standby,omitempty" doc:"The node that takes over when home is silent; absent: none." example:"lhr1"`
 	Speakers  int            `json:"speakers"` // people on stage, the host included
 	Locked    bool           `json:"locked" doc:"Whether nobody new is let in." example:"false"`
+	// Regions are those that the room's audio and content stay in. Nodes elsewhere do not list it.
+	Regions []rotunda.Region `json:"regions,omitempty" nullable:"false" doc:"The only regions that the room's audio and content are in; not there: it may be anywhere." example:"[\"eu-west\"]"`
 	// Barred are the people whom this room's host has banned from all of their rooms. A node refuses them in every room of
 	// that host (Actor.Barred).
 	Barred []Bar `json:"barred,omitempty" nullable:"false" doc:"Who may enter no room of a host."`
@@ -230,12 +235,12 @@ func (s *State) Summary() Summary {
 		ID: s.ID, Seq: s.Seq, State: s.Phase, Title: s.Details.Title, Mode: s.Details.Mode,
 		Tags: append([]string{}, s.Details.Tags...), Language: s.Details.Language, StartsAt: unlessZero(s.Details.StartsAt),
 		CreatedAt: s.CreatedAt, StartedAt: unlessZero(s.StartedAt), EndedAt: unlessZero(s.EndedAt), Host: s.Host,
-		HostName: s.stage[s.Host].Name, Home: s.Home, Speakers: len(s.stage), Locked: s.Locked(), Barred: s.bars(),
+		HostName: s.stage[s.Host].Name, Home: s.Home, Standby: s.Standby.Node, Speakers: len(s.stage), Locked: s.Locked(), Regions: slices.Clone(s.Fence), Barred: s.bars(),
 	}
 }
 
 // Clone returns a copy that shares nothing with v.
 func (v Summary) Clone() Summary {
-	v.Tags, v.Barred = slices.Clone(v.Tags), slices.Clone(v.Barred)
+	v.Tags, v.Barred, v.Regions = slices.Clone(v.Tags), slices.Clone(v.Barred), slices.Clone(v.Regions)
 	return v
 }
