@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -32,6 +31,12 @@ func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*r
 			id = once[:12] // so that the same room is found again
 		}
 		s := room.New(rotunda.RoomID(id))
+		if len(cmd.Fence) > 0 {
+			s.ID = rotunda.FencedID(id)
+			if err := c.locks.make(ctx, c.cfg.Fence, s.ID, cmd.Fence, c.cfg.Region); err != nil {
+				return nil, translate(s.ID, err)
+			}
+		}
 		events, err := s.Decide(c.cfg.Now(), a, cmd)
 		if err != nil {
 			return nil, err
@@ -50,6 +55,7 @@ func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*r
 		if err != nil {
 			return nil, translate(s.ID, err)
 		}
+		c.locks.kept(s.ID)
 		c.directory.note(c, next.Summary())
 		return next, nil
 	}
@@ -157,20 +163,17 @@ func (c *Control) batch(s *room.State, at eventlog.Position, events []room.Event
 	}
 	for i, e := range events {
 		e.ID = eventID(id, i)
-		data, err := json.Marshal(e)
+		r, err := c.recordOf(s.ID, e)
 		if err != nil {
-			return b, nil, fmt.Errorf("room %s: event %d: %w", s.ID, e.Seq, err)
+			return b, nil, err
 		}
-		b.Records = append(b.Records, eventlog.Record{ID: e.ID, Data: data})
+		b.Records = append(b.Records, r)
 		next.Apply(e)
 	}
 	var err error
-	b.Summary, err = summary(next)
+	b.Summary, err = c.summary(next)
 	return b, next, err
 }
-
-// summary is what the directory keeps of a room.
-func summary(s *room.State) ([]byte, error) { return json.Marshal(s.Summary()) }
 
 // commit appends b and does not return before it is known whether b is in the log, or ctx ends (ErrUnknown). After
 // ErrConflict nothing of b is or will be in the log: the chain has moved past the place where it belonged.

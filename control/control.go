@@ -23,6 +23,7 @@ import (
 
 	"rotunda"
 	"rotunda/control/eventlog"
+	"rotunda/control/fence"
 	"rotunda/control/room"
 	"rotunda/metrics"
 )
@@ -68,6 +69,8 @@ type Config struct {
 	Rand    io.Reader        // source of room and event ids; nil: crypto/rand
 	Witness string           // file that remembers across restarts what this node has seen of each room; empty: nothing does
 	Outage  *Outage          // nil: nothing is decided while the log is away
+	Region  rotunda.Region   // where this node stands; fenced rooms that are made here have to include it
+	Fence   *fence.Ring      // nil: this node neither makes nor reads fenced rooms
 	Metrics *metrics.Set     // nil: counts nothing
 	Logger  *slog.Logger     // nil: discards
 }
@@ -96,6 +99,7 @@ type Control struct {
 	available bool        // the log answered the last probe
 
 	directory directory
+	locks     *locks
 	witness   *witness
 	folding   chan *follower // rooms that want a snapshot; never closed
 	outage    *outage
@@ -126,6 +130,7 @@ func New(cfg Config) *Control {
 	}
 	c.witness, c.folding = newWitness(cfg.Witness, cfg.Logger), make(chan *follower, foldingMax)
 	c.directory.changed = make(chan struct{}, 1)
+	c.locks = newLocks()
 	c.outage = newOutage(c)
 	return c
 }
@@ -190,6 +195,23 @@ func (c *Control) Get(ctx context.Context, id rotunda.RoomID) (*room.State, erro
 	return c.outage.over(id, s), nil
 }
 
+// Newest is Get, of a state at least as new as the log is now: for a refusal that a decision made elsewhere a moment ago would
+// turn around. It costs a read of the log. Errors: ErrUnknownRoom, ErrUnavailable.
+func (c *Control) Newest(ctx context.Context, id rotunda.RoomID) (*room.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	f, err := c.acquire(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release(f)
+	if err := c.refresh(ctx, f); err != nil {
+		return nil, err
+	}
+	s, _ := f.current()
+	return c.outage.over(id, s), nil
+}
+
 // Available reports whether the log took appends when Run asked it last.
 func (c *Control) Available() bool {
 	c.mu.Lock()
@@ -203,7 +225,7 @@ func (c *Control) count(cmd room.Command, began time.Time, err error) {
 	switch {
 	case err == nil:
 		result = "ok"
-	case errors.Is(err, room.ErrForbidden), errors.Is(err, room.ErrConflict), errors.Is(err, room.ErrInvalid), errors.Is(err, ErrUnknownRoom):
+	case errors.As(err, new(*Outside)), errors.Is(err, fence.ErrNoKey), errors.Is(err, room.ErrForbidden), errors.Is(err, room.ErrConflict), errors.Is(err, room.ErrInvalid), errors.Is(err, ErrUnknownRoom):
 		result = "refused"
 	case errors.Is(err, errContended):
 		result = "conflict"
@@ -213,10 +235,8 @@ func (c *Control) count(cmd room.Command, began time.Time, err error) {
 	c.cfg.Metrics.CommandTime(cmd.Name(), result).Observe(time.Since(began).Seconds())
 }
 
-// probe asks the log now and then whether it takes appends.
+// probe asks the log now and then whether it takes appends, with a pause after each answer, however long that took.
 func (c *Control) probe(ctx context.Context) error {
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
 	for first := true; ; first = false {
 		pctx, cancel := context.WithTimeout(ctx, commandMax)
 		err := c.cfg.Log.Ping(pctx)
@@ -228,7 +248,7 @@ func (c *Control) probe(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-time.After(probeEvery):
 		}
 	}
 }

@@ -175,6 +175,33 @@ func TestRefusalsAreNotStale(t *testing.T) {
 	})
 }
 
+// Newest is not behind the log; where it cannot be asked there is no answer.
+func TestNewest(t *testing.T) {
+	bubble(t, func(t *testing.T, log *faulty) {
+		slow := &faulty{Log: log}
+		one, two := start(t, log, "n1"), start(t, slow, "n2")
+		id := one.create("Talk")
+		two.get(id) // follows from now on
+		synctest.Wait()
+		slow.setAway(true)
+		one.do(id, bob, room.Request{})
+		one.do(id, ada, room.Approve{User: "bob"})
+		if two.get(id).CanSpeak("bob") {
+			t.Fatal("the slow node is not slow")
+		}
+		if s, err := two.Newest(t.Context(), id); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("without the log: %v, %v", s, err)
+		}
+		slow.setAway(false)
+		if s, err := two.Newest(t.Context(), id); err != nil || !s.CanSpeak("bob") {
+			t.Errorf("with it: %v, %v", s, err)
+		}
+		if _, err := two.Newest(t.Context(), "nosuchroom00"); !errors.Is(err, ErrUnknownRoom) {
+			t.Errorf("of no room: %v", err)
+		}
+	})
+}
+
 func TestUnknownOutcome(t *testing.T) {
 	unknown := fmt.Errorf("no answer: %w", eventlog.ErrUnknown)
 	for name, keep := range map[string]bool{"not kept": false, "kept": true} {

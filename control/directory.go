@@ -3,7 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -62,18 +62,25 @@ func (c *Control) keepDirectory(ctx context.Context) error {
 func (d *directory) take(c *Control, reset bool, heads []eventlog.Head) {
 	summaries := make([]Summary, 0, len(heads))
 	var retired []rotunda.RoomID
+	away := map[rotunda.RoomID]rotunda.Fence{}
 	for _, h := range heads {
 		if h.Retired {
 			retired = append(retired, h.Room)
 			continue
 		}
-		s := Summary{}
-		if err := json.Unmarshal(h.Summary, &s); err != nil {
+		s, err := c.readSummary(h.Room, h.Summary)
+		var outside *Outside
+		if errors.As(err, &outside) {
+			away[h.Room] = outside.Fence
+			continue
+		}
+		if err != nil {
 			c.cfg.Logger.Warn("room without a readable summary", "room", h.Room, "error", err)
 		}
 		s.ID, s.Seq = h.Room, h.Position.Seq
 		summaries = append(summaries, s)
 	}
+	c.locks.setAway(reset, away, retired)
 	d.mu.Lock()
 	old := d.rooms
 	if reset || d.rooms == nil {

@@ -134,7 +134,7 @@ func BenchmarkOpen(b *testing.B) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			for b.Loop() {
-				f := newFollower(id, newWitness("", nil))
+				f := c.newFollower(id, newWitness("", nil))
 				if err := c.load(b.Context(), f); err != nil || f.state.Seq != events {
 					b.Fatal(err)
 				}

@@ -7,6 +7,7 @@ import (
 
 	"rotunda"
 	"rotunda/control/eventlog"
+	"rotunda/control/fence"
 	"rotunda/control/room"
 )
 
@@ -44,27 +45,57 @@ type factBody struct {
 	Node    rotunda.NodeID `json:"node"`
 	Seq     uint64         `json:"seq"`
 	Hash    []byte         `json:"hash"`
-	Events  []room.Event   `json:"events"`
+	Events  []room.Event   `json:"events,omitempty"`
+	Sealed  []byte         `json:"sealed,omitempty"` // the events of a fenced room, in place of Events
 	Logged  uint64         `json:"logged,omitempty"`
 	Sent    int64          `json:"sent"` // ms since 1970
 }
 
-func (f Fact) encode(sent int64) ([]byte, error) {
-	b, err := json.Marshal(factBody{factVersion, f.ID, f.Room, f.Node, f.After.Seq, f.After.Hash[:], f.Events, f.Logged, sent})
+// sealing is Control.seal or Control.unseal; openly is either for what stays on this node.
+type sealing func(id rotunda.RoomID, k fence.Kind, place uint64, data []byte) ([]byte, error)
+
+func openly(_ rotunda.RoomID, _ fence.Kind, _ uint64, data []byte) ([]byte, error) { return data, nil }
+
+func (f Fact) encode(sent int64, seal sealing) ([]byte, error) {
+	body := factBody{
+		Version: factVersion, ID: f.ID, Room: f.Room, Node: f.Node, Seq: f.After.Seq, Hash: f.After.Hash[:], Events: f.Events,
+		Logged: f.Logged, Sent: sent,
+	}
+	if f.Room.Fenced() {
+		events, err := json.Marshal(f.Events)
+		if err != nil {
+			return nil, err
+		}
+		if body.Sealed, err = seal(f.Room, fence.Fact, 0, events); err != nil {
+			return nil, err
+		}
+		body.Events = nil
+	}
+	b, err := json.Marshal(body)
 	if err == nil && len(b) > factBytesMax {
 		err = fmt.Errorf("%w: %d bytes, at most %d", errFact, len(b), factBytesMax)
 	}
 	return b, err
 }
 
-// parseFact reads what encode wrote. Errors wrap errFact.
-func parseFact(b []byte) (Fact, error) {
+// parseFact reads what encode wrote. Errors wrap errFact, or *Outside where its room is none of this node's.
+func parseFact(b []byte, unseal sealing) (Fact, error) {
 	var body factBody
 	if len(b) > factBytesMax {
 		return Fact{}, fmt.Errorf("%w: %d bytes, at most %d", errFact, len(b), factBytesMax)
 	}
 	if err := json.Unmarshal(b, &body); err != nil {
 		return Fact{}, fmt.Errorf("%w: %v", errFact, err)
+	}
+	if body.Room.Fenced() {
+		events, err := unseal(body.Room, fence.Fact, 0, body.Sealed)
+		if err != nil {
+			return Fact{}, fmt.Errorf("%w: %w", errFact, err)
+		}
+		body.Events = nil
+		if err := json.Unmarshal(events, &body.Events); err != nil {
+			return Fact{}, fmt.Errorf("%w: %v", errFact, err)
+		}
 	}
 	f := Fact{ID: body.ID, Room: body.Room, Node: body.Node, After: eventlog.Position{Seq: body.Seq}, Events: body.Events, Logged: body.Logged}
 	if body.Version != factVersion || len(body.Hash) != len(f.After.Hash) || f.ID == "" || len(f.ID) > factIDMax {

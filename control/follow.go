@@ -116,7 +116,10 @@ func (c *Control) replay(ctx context.Context, f *follower, seq uint64, over *len
 			if at, err = at.Next(f.id, e); err != nil {
 				return seq, translate(f.id, err)
 			}
-			event := decode(e)
+			event, err := c.decode(f.id, e)
+			if err != nil {
+				return seq, translate(f.id, err)
+			}
 			if e.Seq <= seq {
 				s.Apply(event) // nobody has seen this state
 				continue
@@ -151,7 +154,7 @@ func (c *Control) before(ctx context.Context, id rotunda.RoomID, seq uint64) (*r
 		if snapshot.At.Seq > seq || !snapshot.Sound(id) {
 			continue
 		}
-		if s, err := unpack(snapshot.Data); err == nil && s.ID == id && s.Seq == snapshot.At.Seq {
+		if s, err := c.unpack(id, snapshot); err == nil && s.ID == id && s.Seq == snapshot.At.Seq {
 			return s, snapshot.At, nil
 		}
 	}

@@ -31,6 +31,7 @@ type follower struct {
 	cancel    context.CancelFunc // nil before Run has started it
 
 	witness *witness
+	decode  func(eventlog.Entry) (room.Event, error)
 
 	mu       sync.Mutex // guards the rest
 	state    *room.State
@@ -42,8 +43,9 @@ type follower struct {
 	changed  chan struct{} // closed and replaced with every change
 }
 
-func newFollower(id rotunda.RoomID, w *witness) *follower {
-	return &follower{id: id, witness: w, loaded: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+func (c *Control) newFollower(id rotunda.RoomID, w *witness) *follower {
+	decode := func(e eventlog.Entry) (room.Event, error) { return c.decode(id, e) }
+	return &follower{id: id, witness: w, decode: decode, loaded: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // current is the newest state and its position in the log.
@@ -71,7 +73,11 @@ func (f *follower) adopt(entries []eventlog.Entry) error {
 		if err != nil {
 			return err
 		}
-		change := step(f.state, decode(e))
+		event, err := f.decode(e)
+		if err != nil {
+			return err
+		}
+		change := step(f.state, event)
 		f.copy.add(f.at, e)
 		f.at, f.state, changed = next, change.State, true
 		if len(f.recent) == recentMax {
@@ -140,7 +146,7 @@ func (c *Control) acquire(ctx context.Context, id rotunda.RoomID) (*follower, er
 	c.mu.Lock()
 	f := c.rooms[id]
 	if f == nil {
-		f = newFollower(id, c.witness)
+		f = c.newFollower(id, c.witness)
 		c.rooms[id] = f
 		c.pending = append(c.pending, f)
 		select {

@@ -68,6 +68,8 @@ func (c *Control) load(ctx context.Context, f *follower) error {
 			case <-time.After(retryWait):
 			}
 			continue
+		case errors.As(err, new(*Outside)):
+			return fmt.Errorf("room %s: %w", f.id, err)
 		case err != nil:
 			c.cfg.Logger.Error("room's log cannot be read", "room", f.id, "error", err)
 			return translate(f.id, err)
@@ -123,7 +125,7 @@ func (c *Control) open(ctx context.Context, id rotunda.RoomID) (opened, error) {
 			return opened{}, err
 		}
 		if len(snapshots) < eventlog.SnapshotsMax {
-			o, err := c.fold(ctx, opened{state: room.New(id)})
+			o, err := c.fold(ctx, opened{state: room.New(id), copy: c.newTail(id)})
 			if len(snapshots) > 0 {
 				o.snapshot = snapshots[0].At.Seq
 			}
@@ -152,19 +154,30 @@ func (c *Control) open(ctx context.Context, id rotunda.RoomID) (opened, error) {
 	return opened{}, fmt.Errorf("room %s: folded, and no snapshot: %w", id, eventlog.ErrBroken)
 }
 
+// newTail is an empty tail for a room.
+func (c *Control) newTail(id rotunda.RoomID) (t tail) {
+	if id.Fenced() {
+		t.plain = func(e eventlog.Entry) (eventlog.Entry, error) { return c.plain(id, e) }
+	}
+	return t
+}
+
 // openAt reads a room from a snapshot on.
 func (c *Control) openAt(ctx context.Context, id rotunda.RoomID, s eventlog.Snapshot) (opened, error) {
 	if !s.Sound(id) {
 		return opened{}, fmt.Errorf("room %s: snapshot at %d is damaged: %w", id, s.At.Seq, eventlog.ErrBroken)
 	}
-	state, err := unpack(s.Data)
+	state, err := c.unpack(id, s)
+	if errors.As(err, new(*Outside)) {
+		return opened{}, err
+	}
 	if err == nil && (state.ID != id || state.Seq != s.At.Seq) {
 		err = fmt.Errorf("it is of %s at %d", state.ID, state.Seq)
 	}
 	if err != nil {
 		return opened{}, fmt.Errorf("room %s: snapshot at %d: %w: %w", id, s.At.Seq, err, eventlog.ErrBroken)
 	}
-	return c.fold(ctx, opened{state: state, at: s.At})
+	return c.fold(ctx, opened{state: state, at: s.At, copy: c.newTail(id)})
 }
 
 // fold applies what the log has after o.
@@ -179,8 +192,12 @@ func (c *Control) fold(ctx context.Context, o opened) (opened, error) {
 			if err != nil {
 				return o, err
 			}
+			event, err := c.decode(o.state.ID, e)
+			if err != nil {
+				return o, err
+			}
 			o.copy.add(o.at, e)
-			o.state.Apply(decode(e))
+			o.state.Apply(event)
 			o.at = next
 		}
 		if o.at.Seq >= end.Seq {

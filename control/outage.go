@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,7 +156,7 @@ func (o *outage) keep(f Fact) error {
 
 // spread sends a fact to all nodes.
 func (o *outage) spread(f Fact) {
-	b, err := f.encode(o.c.cfg.Now().UnixMilli())
+	b, err := f.encode(o.c.cfg.Now().UnixMilli(), o.c.seal)
 	if err == nil {
 		b, err = o.cfg.Seal(b)
 	}
@@ -180,7 +179,10 @@ func (c *Control) Heard(sealed []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := parseFact(message)
+	f, err := parseFact(message, c.unseal)
+	if errors.As(err, new(*Outside)) {
+		return nil // it is for others, to whom the mesh hands it on
+	}
 	if err != nil {
 		return err
 	}
@@ -251,7 +253,7 @@ func (o *outage) settle(ctx context.Context, id rotunda.RoomID) error {
 			o.drop(id, facts)
 			return nil
 		}
-		b, next, err := factBatch(s, at, events[:min(len(events), eventlog.BatchMax)])
+		b, next, err := o.c.factBatch(s, at, events[:min(len(events), eventlog.BatchMax)])
 		if err != nil {
 			return err
 		}
@@ -288,18 +290,18 @@ func settling(s *room.State, facts []Fact) []room.Event {
 }
 
 // factBatch is the append of facts, which have their ids already.
-func factBatch(s *room.State, at eventlog.Position, events []room.Event) (eventlog.Batch, *room.State, error) {
+func (c *Control) factBatch(s *room.State, at eventlog.Position, events []room.Event) (eventlog.Batch, *room.State, error) {
 	b, next := eventlog.Batch{After: at}, s.Clone()
 	for _, e := range events {
-		data, err := json.Marshal(e)
+		r, err := c.recordOf(s.ID, e)
 		if err != nil {
-			return b, nil, fmt.Errorf("room %s: event %s: %w", s.ID, e.ID, err)
+			return b, nil, err
 		}
-		b.Records = append(b.Records, eventlog.Record{ID: e.ID, Data: data})
+		b.Records = append(b.Records, r)
 		next.Apply(e)
 	}
 	var err error
-	b.Summary, err = json.Marshal(next.Summary())
+	b.Summary, err = c.summary(next)
 	return b, next, err
 }
 

@@ -51,7 +51,7 @@ func openBox(dir string) (*box, []Fact, error) {
 			errs = append(errs, err)
 			continue
 		}
-		f, err := parseFact(data)
+		f, err := parseFact(data, openly)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", path, err))
 			continue
@@ -68,7 +68,7 @@ func (b *box) path(id string) string {
 
 // put keeps f: it is on the disk, and found there, when put has returned without an error.
 func (b *box) put(f Fact) error {
-	data, err := f.encode(0)
+	data, err := f.encode(0, openly)
 	if err != nil {
 		return err
 	}

@@ -325,7 +325,7 @@ func TestFactsOfOthers(t *testing.T) {
 			f := good
 			f.Events = append([]room.Event(nil), good.Events...)
 			change(&f)
-			b, err := f.encode(1)
+			b, err := f.encode(1, openly)
 			must(t, err)
 			b, err = seal(b)
 			must(t, err)
@@ -422,25 +422,25 @@ func TestFactsAreBounded(t *testing.T) {
 
 func FuzzFact(f *testing.F) {
 	good := Fact{ID: "x", Room: "r", Node: "b", Events: []room.Event{{ID: "x-0", At: time.Unix(1, 0), Type: room.EventMuted, User: "bob", Fact: true}}}
-	b, err := good.encode(7)
+	b, err := good.encode(7, openly)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
 	f.Add([]byte(`{"v":1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		fact, err := parseFact(b)
+		fact, err := parseFact(b, openly)
 		if err != nil {
 			if !errors.Is(err, errFact) {
 				t.Fatalf("error %v is of no kind", err)
 			}
 			return
 		}
-		again, err := fact.encode(1)
+		again, err := fact.encode(1, openly)
 		if err != nil {
 			return // JSON may grow past the bound when it is written with escapes
 		}
-		if _, err := parseFact(again); err != nil {
+		if _, err := parseFact(again, openly); err != nil {
 			t.Fatalf("%s parses, and not when it is written again: %v", b, err)
 		}
 		s := room.New(fact.Room)

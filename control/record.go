@@ -13,10 +13,17 @@ import (
 // recordMax is how many events of the record one call returns, and a few more.
 const recordMax = 200
 
-// recorded reports whether an entry belongs to the moderation record: what somebody has done to somebody else, who
+// keeps is recorded for the log of a room. What cannot be read is kept.
+func (c *Control) keeps(id rotunda.RoomID) func(eventlog.Entry) bool {
+	return func(entry eventlog.Entry) bool {
+		e, err := c.decode(id, entry)
+		return err != nil || recorded(e)
+	}
+}
+
+// recorded reports whether an event belongs to the moderation record: what somebody has done to somebody else, who
 // was host, and the room's beginning, end and rules. It stays in the log when all else is folded.
-func recorded(entry eventlog.Entry) bool {
-	e := decode(entry)
+func recorded(e room.Event) bool {
 	switch e.Type {
 	case room.EventCreated, room.EventStarted, room.EventEnded, room.EventEdited, room.EventLocked, room.EventUnlocked,
 		room.EventSucceeded, room.EventReported:
@@ -47,10 +54,12 @@ func (c *Control) Record(ctx context.Context, id rotunda.RoomID, after uint64) (
 }
 
 func (c *Control) record(ctx context.Context, id rotunda.RoomID, after uint64) (out []room.Event, err error) {
-	take := func(e eventlog.Entry) {
-		if e.Seq > after && recorded(e) {
-			out = append(out, decode(e))
+	take := func(entry eventlog.Entry) error {
+		e, err := c.decode(id, entry)
+		if err == nil && e.Seq > after && recorded(e) {
+			out = append(out, e)
 		}
+		return err
 	}
 	var at eventlog.Position
 	for {
@@ -63,7 +72,9 @@ func (c *Control) record(ctx context.Context, id rotunda.RoomID, after uint64) (
 		}
 		for _, s := range segments {
 			for _, e := range s.Kept {
-				take(e)
+				if err := take(e); err != nil {
+					return nil, err
+				}
 			}
 			if at, err = s.End(id); err != nil {
 				return nil, err
@@ -82,7 +93,9 @@ func (c *Control) record(ctx context.Context, id rotunda.RoomID, after uint64) (
 			return nil, fmt.Errorf("room %s: %w", id, ErrUnknownRoom)
 		}
 		for _, e := range entries {
-			take(e)
+			if err := take(e); err != nil {
+				return nil, err
+			}
 			if at, err = at.Next(id, e); err != nil {
 				return nil, err
 			}

@@ -12,6 +12,7 @@ import (
 
 	"rotunda"
 	"rotunda/control/eventlog"
+	"rotunda/control/fence"
 	"rotunda/control/room"
 )
 
@@ -54,6 +55,24 @@ func pack(s *room.State) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// pack makes a snapshot's data for the log.
+func (c *Control) pack(s *room.State) ([]byte, error) {
+	data, err := pack(s)
+	if err != nil {
+		return nil, err
+	}
+	return c.seal(s.ID, fence.Snapshot, s.Seq, data)
+}
+
+// unpack is the reverse of Control.pack.
+func (c *Control) unpack(id rotunda.RoomID, s eventlog.Snapshot) (*room.State, error) {
+	data, err := c.unseal(id, fence.Snapshot, s.At.Seq, s.Data)
+	if err != nil {
+		return nil, err
+	}
+	return unpack(data)
 }
 
 // unpack is the reverse of pack.
@@ -117,13 +136,13 @@ func (c *Control) takeSnapshot(ctx context.Context, f *follower) error {
 	if !due || !copied.understood() {
 		return nil // it is for a node of the newer version that writes such events
 	}
-	data, err := pack(state)
+	data, err := c.pack(state)
 	if err != nil {
 		return err
 	}
 	err = c.cfg.Log.PutSnapshot(ctx, f.id, eventlog.NewSnapshot(f.id, at, data))
 	if err == nil {
-		err = c.cfg.Log.Prune(ctx, f.id, recorded)
+		err = c.cfg.Log.Prune(ctx, f.id, c.keeps(f.id))
 	}
 	if err != nil {
 		return err
@@ -149,6 +168,7 @@ func (c *Control) keepTidy(ctx context.Context) error {
 }
 
 func (c *Control) tidy(ctx context.Context) {
+	c.locks.tidy(c.needsLock)
 	now, n := c.cfg.Now(), 0
 	for _, s := range c.Rooms() {
 		if s.State != room.Ended || s.EndedAt == nil || now.Before(s.EndedAt.Add(retiredAfter+c.share(s.ID, retireSpread))) {

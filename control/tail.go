@@ -21,6 +21,8 @@ type tail struct {
 	entries []eventlog.Entry  // never changed, only appended to and cut
 	bytes   int
 	odd     bool // among those that were cut off is one that is not understood
+
+	plain func(eventlog.Entry) (eventlog.Entry, error) // of a fenced room; nil: the entries are
 }
 
 // add takes the entry that follows at.
@@ -32,7 +34,7 @@ func (t *tail) add(at eventlog.Position, e eventlog.Entry) {
 	t.bytes += len(e.Data)
 	for len(t.entries) > copyMax || t.bytes > copyBytesMax && len(t.entries) > 1 {
 		t.bytes -= len(t.entries[0].Data)
-		t.odd = t.odd || !understood(t.entries[0])
+		t.odd = t.odd || !t.knows(t.entries[0])
 		t.from = eventlog.Position{Seq: t.entries[0].Seq, Hash: t.entries[1].Prev}
 		t.entries = t.entries[1:]
 	}
@@ -40,7 +42,15 @@ func (t *tail) add(at eventlog.Position, e eventlog.Entry) {
 
 // understood reports whether this version knows all that the entries say, those that were cut off included.
 func (t *tail) understood() bool {
-	return !t.odd && !slices.ContainsFunc(t.entries, func(e eventlog.Entry) bool { return !understood(e) })
+	return !t.odd && !slices.ContainsFunc(t.entries, func(e eventlog.Entry) bool { return !t.knows(e) })
+}
+
+func (t *tail) knows(e eventlog.Entry) bool {
+	if t.plain == nil {
+		return understood(e)
+	}
+	e, err := t.plain(e)
+	return err == nil && understood(e)
 }
 
 // has reports whether an entry has that id.
@@ -96,7 +106,7 @@ func (c *Control) mend(ctx context.Context, f *follower) (n int, err error) {
 	}
 	s, _ := f.current()
 	b := eventlog.Batch{After: head}
-	if b.Summary, err = summary(s); err != nil {
+	if b.Summary, err = c.summary(s); err != nil {
 		return 0, err
 	}
 	for len(missing) > 0 {

@@ -15,7 +15,7 @@ var knownTypes = []room.EventType{
 	room.EventUnlocked, room.EventRequested, room.EventWithdrawn, room.EventApproved, room.EventDenied,
 	room.EventInvited, room.EventAccepted, room.EventDeclined, room.EventRole, room.EventClaimed, room.EventSucceeded,
 	room.EventMuted, room.EventUnmuted, room.EventMutedAll, room.EventWarned, room.EventRemoved, room.EventSettled, room.EventUnbanned,
-	room.EventReported, room.EventPublished, room.EventUnpublished, room.EventHomed, room.EventPresent,
+	room.EventReported, room.EventPublished, room.EventUnpublished, room.EventHomed, room.EventStandby, room.EventPresent,
 	room.EventAbsent, room.EventGone, room.EventHeld, room.EventSpoke, room.EventPinProposed, room.EventPinned,
 	room.EventPinMoved, room.EventUnpinned, room.EventRotationStarted, room.EventRotationStopped, room.EventTurn,
 	room.EventTurnWarned, room.EventTurnExtended, room.EventTurnEnded,

@@ -47,11 +47,14 @@ type Config struct {
 	Keyring *token.Keyring // whose tokens are believed
 	Signer  *token.Signer  // mints the tokens of guests and of people who sign in; nil: neither
 	Guests  bool           // whether anybody who gives a name gets a token
+	Creator Creator        // who may open rooms; "": everybody
 	SignIn  *oidc.Provider // the operator's accounts; nil: nobody signs in here
 	Self    rotunda.Member // this node; its newest coordinate is taken from Mesh
 
 	Pictures *people.Gallery // nil: nobody has a picture
 	Presence Presence        // nil: listeners are not counted, and reactions go nowhere
+
+	Replay Replay // nil: nothing can be heard again
 
 	GuestLife time.Duration // how long the tokens given out here are good; 0: 12 h
 	Limits    Limits
@@ -64,6 +67,16 @@ type Config struct {
 	Metrics *metrics.Set     // nil: counts nothing
 	Logger  *slog.Logger     // nil: discards
 }
+
+// Creator is who may open rooms. A token's role bounds it in every case.
+type Creator string
+
+// Who may open rooms.
+const (
+	CreatorEveryone Creator = "everyone" // whoever has a token
+	CreatorAccounts Creator = "accounts" // whose token has the scope room:create, which people get who sign in
+	CreatorScope    Creator = "scope"    // whose token has the scope room:create; only the holder of a signing key gives it
+)
 
 // API is the HTTP side of one node.
 type API struct {
@@ -90,6 +103,13 @@ func New(cfg Config) (*API, error) {
 	}
 	if (cfg.Guests || cfg.SignIn != nil) && cfg.Signer == nil {
 		errs = append(errs, errors.New("config: guests and people who sign in need a Signer"))
+	}
+	switch cfg.Creator {
+	case "":
+		cfg.Creator = CreatorEveryone
+	case CreatorEveryone, CreatorAccounts, CreatorScope:
+	default:
+		errs = append(errs, fmt.Errorf("config: Creator %q", cfg.Creator))
 	}
 	if cfg.GuestLife < 0 {
 		errs = append(errs, errors.New("config: GuestLife is negative"))

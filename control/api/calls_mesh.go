@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rotunda"
+	"rotunda/control"
 	"rotunda/control/token"
 )
 
@@ -61,8 +63,8 @@ func (a *API) registerMesh() {
 	const tag = "Mesh"
 	register(a, operation{
 		id: "listEdges", method: http.MethodGet, path: "/v1/edges", tag: tag, summary: "List nodes to try",
-		about: "Best guess first: this node's region, then by distance, then by load. A client times /v1/ping on the first few and takes " +
-			"the fastest.",
+		about: "Best guess first: this node's region, then by distance, then by load. Busy nodes come after all others, and draining ones " +
+			"are left out. Of a room that is kept in regions, only nodes there. A client times /v1/ping on the first few and takes the fastest.",
 		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, a.listEdges)
 	register(a, operation{
@@ -113,21 +115,17 @@ func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, err
 
 func (a *API) listEdges(ctx context.Context, in *edgesCall) (*edgesAnswer, error) {
 	if in.Room != "" {
-		if _, err := a.cfg.Control.Get(ctx, rotunda.RoomID(in.Room)); err != nil {
+		_, err := a.cfg.Control.Get(ctx, rotunda.RoomID(in.Room))
+		if outside := new(control.Outside); errors.As(err, &outside) {
+			return &edgesAnswer{Body: edgesBody{Edges: a.elsewhereIn(outside.Fence, 0)}}, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	members, self := a.cfg.Mesh.Members(), a.cfg.Self
-	for _, m := range members {
-		if m.ID == self.ID {
-			self = m
-		}
-	}
-	out := &edgesAnswer{Body: edgesBody{Edges: []edgeEntry{}}}
-	for _, m := range rankEdges(self, members) {
-		out.Body.Edges = append(out.Body.Edges, edgeEntry{Node: m.ID, Region: m.Region, URL: m.Addresses.HTTP, Listeners: m.Load.Listeners})
-	}
-	return out, nil
+	self, members := a.view()
+	f, _ := a.cfg.Control.Fence(rotunda.RoomID(in.Room))
+	return &edgesAnswer{Body: edgesBody{Edges: entriesOf(rankEdges(self, f.Within(members)))}}, nil
 }
 
 func (a *API) getOpenAPI(context.Context, *struct{}) (*huma.StreamResponse, error) {

@@ -1,10 +1,7 @@
 package api
 
 import (
-	"context"
 	"net/http"
-	"strings"
-	"time"
 
 	"rotunda"
 	"rotunda/control/room"
@@ -55,42 +52,13 @@ type (
 		User rotunda.UserID `path:"user" maxLength:"64" pattern:"^[A-Za-z0-9_.:-]+$" example:"g_7h2k9m4p" doc:"The person's user id."`
 		Body warnBody
 	}
-	rosterCall struct {
-		Room   string       `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
-		Role   rotunda.Role `query:"role" enum:"host,cohost,speaker,listener" example:"speaker" doc:"Only people of this role."`
-		Query  string       `query:"q" maxLength:"256" example:"ada" doc:"Only people whose name or bio holds this, in any case."`
-		Limit  int          `query:"limit" minimum:"1" maximum:"100" default:"50" example:"50" doc:"How many at most."`
-		Cursor string       `query:"cursor" maxLength:"128" doc:"nextCursor of the page before."`
-	}
-	rosterEntry struct {
-		User   rotunda.UserID `json:"user" example:"g_7h2k9m4p" doc:"The person's user id."`
-		Name   string         `json:"name" example:"Ada" doc:"What others see."`
-		Role   rotunda.Role   `json:"role" enum:"host,cohost,speaker" example:"speaker" doc:"What the person is in the room."`
-		Muted  bool           `json:"muted" example:"true" doc:"Whether the microphone is shut."`
-		SSRC   rotunda.SSRC   `json:"ssrc" example:"2771984017" doc:"Under which CSRC the person is heard (RFC 3550)."`
-		Live   bool           `json:"live" example:"true" doc:"Whether a microphone is connected."`
-		Node   rotunda.NodeID `json:"node" example:"us-east-1" doc:"Where the microphone is or was connected; empty: nowhere yet."`
-		Since  time.Time      `json:"since" example:"2026-11-23T12:00:00Z" doc:"On stage since."`
-		Bio    string         `json:"bio,omitempty" example:"Walks along shores." doc:"A line about themselves."`
-		Avatar string         `json:"avatar,omitempty" format:"uri-reference" example:"/v1/avatars/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" doc:"Their picture, on any node; not there: none."`
-	}
-	rosterBody struct {
-		Participants []rosterEntry `json:"participants" nullable:"false" doc:"The people of this page, by user id."`
-		NextCursor   string        `json:"nextCursor,omitempty" doc:"Where the next page starts; not there on the last."`
-	}
-	rosterAnswer struct {
-		Link string `header:"Link" doc:"The next page, rel=\"next\" (RFC 8288)."`
-		Body rosterBody
-	}
 )
 
 func (a *API) registerPeople() {
 	a.registerRequests()
 	const tag, one = "People", "/v1/rooms/{room}/participants/{user}"
-	register(a, operation{
-		id: "listParticipants", method: http.MethodGet, path: "/v1/rooms/{room}/participants", tag: tag, summary: "List who is on stage",
-		errors: []int{http.StatusServiceUnavailable},
-	}, a.listParticipants)
+	a.registerRoster(tag)
+	a.registerRewind("Rooms")
 	command(a, operation{
 		id: "setRole", method: http.MethodPut, path: one + "/role", tag: tag, summary: "Give somebody another role",
 		about: "Host and co-hosts, to roles below their own; the host may hand the room over. Oneself to listener is stepping down.",
@@ -153,31 +121,4 @@ func (a *API) registerRequests() {
 	}, func(in *denyCall) (string, room.Command) {
 		return in.Room, room.Deny{User: in.User, Reason: in.Body.text()}
 	})
-}
-
-func (a *API) listParticipants(ctx context.Context, in *rosterCall) (*rosterAnswer, error) {
-	s, err := a.cfg.Control.Get(ctx, rotunda.RoomID(in.Room))
-	if err != nil {
-		return nil, err
-	}
-	people := []rosterEntry{}
-	for _, p := range s.Stage() {
-		said, _ := a.cfg.People.Profile(p.User)
-		if in.Role != "" && p.Role != in.Role || !strings.Contains(strings.ToLower(p.Name+"\n"+said.Bio), strings.ToLower(in.Query)) {
-			continue
-		}
-		people = append(people, rosterEntry{
-			User: p.User, Name: p.Name, Role: p.Role, Muted: p.Muted, SSRC: p.SSRC, Live: p.Live, Node: p.Node, Since: p.Since,
-			Bio: said.Bio, Avatar: personOf(p.User, said).Avatar,
-		})
-	}
-	some, next, err := page(people, func(p rosterEntry) place { return place{0, string(p.User)} }, in.Cursor, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	out := &rosterAnswer{Body: rosterBody{Participants: some, NextCursor: next}}
-	if next != "" {
-		out.Link = nextLink("/v1/rooms/"+in.Room+"/participants", map[string]string{"role": string(in.Role), "q": in.Query}, in.Limit, next)
-	}
-	return out, nil
 }

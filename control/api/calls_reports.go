@@ -46,7 +46,7 @@ func (a *API) registerReports() {
 	register(a, operation{
 		id: "report", method: http.MethodPost, path: "/v1/rooms/{room}/reports", tag: tag, summary: "Report a room or a person in it",
 		about: "To the operator of the mesh, whom it reaches also where the room is over. Nobody in the room is told. " +
-			"At most 20 open ones of one person.",
+			"At most 20 open ones of one person. It lies on all nodes, also where the room is kept in regions.",
 		user: true, status: http.StatusCreated, rate: a.limits.reports, errors: peopleErrors,
 	}, a.report)
 	register(a, operation{
@@ -92,6 +92,9 @@ func (a *API) report(ctx context.Context, in *reportCall) (*reportAnswer, error)
 	}
 	if p, ok := a.cfg.People.Profile(r.User); ok && p.Name != "" {
 		r.Name = p.Name
+	}
+	if id.Fenced() { // reports lie on all nodes: nothing of the room but what the reporter says goes there
+		r.Title, r.Name = "", ""
 	}
 	if r, err = a.cfg.People.Report(ctx, r); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type (
 		CohostsMax  *int           `json:"cohostsMax,omitempty" minimum:"0" maximum:"100" example:"4" doc:"How many co-hosts there may be."`
 		Requests    *room.Asking   `json:"requests,omitempty" enum:"everyone,list,invited,closed" example:"everyone" doc:"Who may ask to speak."`
 		FloorLock   *bool          `json:"floorLock,omitempty" example:"false" doc:"Whether only one microphone may be open at a time."`
-		MuteOnEntry *bool          `json:"muteOnEntry,omitempty" example:"false" doc:"Whether every newly connected microphone is muted."`
+		MuteOnEntry *bool          `json:"muteOnEntry,omitempty" example:"false" doc:"Whether a microphone is muted when it comes into the room; one that moves to another node while it is open stays open."`
 		Reactions   *room.Reacting `json:"reactions,omitempty" enum:"everyone,stage,nobody" example:"everyone" doc:"Who may react."`
 		WarningsMax *int           `json:"warningsMax,omitempty" minimum:"0" maximum:"100" example:"3" doc:"With this warning the sanction follows; 0: never."`
 		Sanction    *room.Sanction `json:"sanction,omitempty" enum:"mute,remove,ban" example:"remove" doc:"What follows too many warnings."`
@@ -44,6 +44,7 @@ type (
 		StartsAt    *time.Time       `json:"startsAt,omitempty" example:"2026-12-24T18:00:00Z" doc:"When it is planned to start; a room without it is live at once."`
 		Askers      []rotunda.UserID `json:"askers,omitempty" nullable:"false" maxItems:"500" example:"[\"g_7h2k9m4p\"]" doc:"Who may ask to speak where policy.requests is list."`
 		Policy      *policyBody      `json:"policy,omitempty" doc:"What differs from the mode's usual policy."`
+		Regions     []rotunda.Region `json:"regions,omitempty" nullable:"false" maxItems:"16" doc:"Keeps the room's audio and content in these regions, for good; the one of the node that is asked must be among them. Without them the room may be anywhere."`
 	}
 	createCall struct {
 		Body createBody
@@ -131,7 +132,8 @@ func (a *API) registerRooms() {
 	}, a.listRooms)
 	register(a, operation{
 		id: "createRoom", method: http.MethodPost, path: "/v1/rooms", tag: tag, summary: "Create a room",
-		about:  "Live at once, or scheduled where startsAt is given. The caller is its host, on stage and muted.",
+		about: "Live at once, or scheduled where startsAt is given. The caller is its host, on stage and muted. Where the operator does " +
+			"not let everybody open rooms, the token needs the scope room:create.",
 		status: http.StatusCreated, user: true, rate: a.limits.rooms,
 		errors: []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
 	}, a.createRoom)
@@ -184,7 +186,8 @@ func (a *API) registerRooms() {
 			"{seq, type, at, by, user, patch}, where patch is the JSON merge patch (RFC 7396) from the room before to the room after. " +
 			"The id of each is the room's sequence number; Last-Event-ID resumes after it without a gap, also on another node. " +
 			"An event that is not for the reader has the type withheld and nothing more; a token says who reads. Counts and reactions come as " +
-			"events presence, a few times a second at most and without an id. Who does not read is cut after two seconds.",
+			"events presence, a few times a second at most and without an id; so does move, {edges} as listEdges has them, which asks the " +
+			"reader to go on at another node because this one is being emptied. Who does not read is cut after two seconds.",
 		known: true, errors: []int{http.StatusServiceUnavailable},
 	}, a.followRoom)
 }
@@ -195,9 +198,12 @@ func (a *API) createRoom(ctx context.Context, in *createCall) (*createAnswer, er
 	if err != nil {
 		return nil, err
 	}
+	if a.cfg.Creator != CreatorEveryone && !c.Create {
+		return nil, errCreator
+	}
 	id, s, err := a.cfg.Control.Create(ctx, actor, room.Create{
 		Title: b.Title, Description: b.Description, Rules: b.Rules, Mode: b.Mode, Tags: b.Tags, Language: b.Language,
-		StartsAt: b.StartsAt, Askers: b.Askers, Policy: b.Policy.edit(), Node: a.cfg.Self.ID,
+		StartsAt: b.StartsAt, Askers: b.Askers, Policy: b.Policy.edit(), Node: a.cfg.Self.ID, Fence: slices.Sorted(slices.Values(b.Regions)),
 	})
 	if err != nil {
 		return nil, err

@@ -161,6 +161,7 @@ func (a *API) signInCallback(ctx context.Context, in *callbackCall) (*signInAnsw
 	if err != nil {
 		return nil, err
 	}
+	c.Create = a.cfg.Creator == CreatorAccounts
 	if err := a.cfg.People.Refused(c); err != nil {
 		return nil, err
 	}

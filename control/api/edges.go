@@ -2,7 +2,7 @@ package api
 
 import (
 	"cmp"
-	"math"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -12,12 +12,21 @@ import (
 // edgesMax is how many nodes a client is given to try: it times the first few and takes the fastest.
 const edgesMax = 8
 
+// edgesElsewhere is how many of them stand in other regions than self's, where there are as many: a region may be lost as a
+// whole, and a client that only knows nodes of that one would have nowhere to go.
+const edgesElsewhere = 3
+
 // distanceStep is the grain of distances: below it the coordinates (and the clients' ears) cannot tell two nodes apart, and
 // load decides.
 const distanceStep = 5 * time.Millisecond
 
+// busyCPU is the share of its processors from which on a node is asked only where there is no other: newcomers cost the most,
+// and those who listen already come first.
+const busyCPU = 0.85
+
 // rankEdges lists the members that can take a new session, best guess first: those of self's own region, then by distance
-// from self, then by load. Draining members are left out; suspects come last, because they may only be slow.
+// from self, then by load. Draining members are left out; busy ones come after all others, and suspects last, because they may
+// only be slow.
 func rankEdges(self rotunda.Member, members []rotunda.Member) []rotunda.Member {
 	var edges []rotunda.Member
 	for _, m := range members {
@@ -25,19 +34,51 @@ func rankEdges(self rotunda.Member, members []rotunda.Member) []rotunda.Member {
 			edges = append(edges, m)
 		}
 	}
-	near := func(m rotunda.Member) int64 {
-		if m.Region == self.Region {
-			return -1
-		}
-		return int64(distance(self.Coordinate, m.Coordinate) / distanceStep)
-	}
 	slices.SortFunc(edges, func(a, b rotunda.Member) int {
 		return cmp.Or(
-			compareBool(a.State == rotunda.Suspect, b.State == rotunda.Suspect),
-			cmp.Compare(near(a), near(b)), cmp.Compare(a.Load.CPU, b.Load.CPU),
+			compareBool(a.State == rotunda.Suspect, b.State == rotunda.Suspect), compareBool(a.Load.CPU >= busyCPU, b.Load.CPU >= busyCPU),
+			cmp.Compare(nearness(self, a), nearness(self, b)), cmp.Compare(a.Load.CPU, b.Load.CPU),
 			cmp.Compare(a.Load.Listeners, b.Load.Listeners), cmp.Compare(a.ID, b.ID))
 	})
-	return edges[:min(len(edges), edgesMax)]
+	return withElsewhere(self, edges)
+}
+
+// withElsewhere cuts ranked members to edgesMax, the last of them from other regions where the first would all be from self's. Each
+// node names others of those that are about as near, by rendezvous hash: the people of a lost region must not all go to the same.
+func withElsewhere(self rotunda.Member, ranked []rotunda.Member) []rotunda.Member {
+	own := func(m rotunda.Member) bool { return m.Region == self.Region }
+	edges := ranked[:min(len(ranked), edgesMax)]
+	away := slices.DeleteFunc(slices.Clone(ranked), own)
+	there := len(slices.DeleteFunc(slices.Clone(edges), own))
+	missing := min(edgesElsewhere, len(away)) - there
+	if missing <= 0 {
+		return edges
+	}
+	away = away[there:]
+	near := 1
+	for near < len(away) && (near < missing || nearness(self, away[near]) == nearness(self, away[0]) && away[near].State == away[0].State) {
+		near++
+	}
+	slices.SortFunc(away[:near], func(a, b rotunda.Member) int { return cmp.Compare(affinity(self.ID, b.ID), affinity(self.ID, a.ID)) })
+	return slices.Concat(edges[:len(edges)-missing], away[:missing])
+}
+
+// affinity is the rendezvous score of two nodes.
+func affinity(self, other rotunda.NodeID) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(self))
+	h.Write([]byte{0})
+	h.Write([]byte(other))
+	x := h.Sum64()
+	return (x ^ x>>31) * 0x94d049bb133111eb // FNV alone hardly moves the high bits for names that differ in their last character
+}
+
+// nearness orders members by how far they are: -1 for self's own region, then in steps of distanceStep.
+func nearness(self, m rotunda.Member) int64 {
+	if m.Region == self.Region {
+		return -1
+	}
+	return int64(self.Coordinate.Distance(m.Coordinate) / distanceStep)
 }
 
 func compareBool(a, b bool) int {
@@ -48,23 +89,4 @@ func compareBool(a, b bool) int {
 		return -1
 	}
 	return 1
-}
-
-// distance estimates the round trip between two coordinates (Vivaldi with height and adjustment, as serf computes it).
-// Coordinates come from other nodes: what is not a number counts as very far.
-func distance(a, b rotunda.Coordinate) time.Duration {
-	var sum float64
-	for i := range a.Vec {
-		d := a.Vec[i] - b.Vec[i]
-		sum += d * d
-	}
-	raw := math.Sqrt(sum) + a.Height + b.Height
-	if adjusted := raw + a.Adjustment + b.Adjustment; adjusted > 0 {
-		raw = adjusted
-	}
-	const far = 10 * time.Second
-	if !(raw >= 0 && raw < far.Seconds()) {
-		return far
-	}
-	return time.Duration(raw * float64(time.Second))
 }

@@ -70,10 +70,15 @@ func personal(s *room.State, u rotunda.UserID) bool {
 	return slices.ContainsFunc(waiting, func(p room.Pin) bool { return p.User == u })
 }
 
+// told reports whether e says something to u that the shared message leaves out: why something was done to them.
+func told(e room.Event, u rotunda.UserID) bool {
+	return u != "" && e.Reason != "" && (u == e.User || u == e.By)
+}
+
 // message is c as it goes over the wire to reader (empty: somebody of whom nothing is known). behind says that other
 // readers are more than sharedMax further.
 func (f *feed) message(c control.Change, reader rotunda.UserID) (b []byte, behind bool, err error) {
-	if personal(c.State, reader) || personal(c.Before, reader) {
+	if personal(c.State, reader) || personal(c.Before, reader) || told(c.Event, reader) {
 		b, err = encodeFor(c, reader)
 		return b, false, err
 	}

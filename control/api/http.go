@@ -16,6 +16,8 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 // Handler serves everything under /v1 that is described in the OpenAPI document.
 func (a *API) Handler() http.Handler {
 	return a.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent := r.Body
+		defer func() { linger(w, r, sent) }()
 		secure(w.Header())
 		share(w.Header())
 		if err := a.admit(w, r); err != nil {
@@ -114,7 +116,7 @@ func secure(h http.Header) {
 // token for, so an origin proves nothing here.
 func share(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Idempotency-Replayed")
+	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Idempotency-Replayed, Rotunda-From, Rotunda-Until")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
@@ -135,7 +137,32 @@ func (a *API) counted(next http.Handler) http.Handler {
 	})
 }
 
-// statusWriter remembers the status, and ends the connection rather than read a body that is too large.
+const (
+	// lingerTime is how long a connection stays open after its sender was told that the body is too large, and lingerMax how
+	// much of the rest is read meanwhile, in bytes. Closed at once, with the rest unread, TCP would reset it, and a sender that
+	// is still writing would see the reset and not the answer (RFC 9112 §9.6).
+	lingerTime = 500 * time.Millisecond
+	lingerMax  = 32 << 10
+)
+
+// linger ends a connection whose request was refused as too large, in a way that lets its sender read the answer.
+func linger(w http.ResponseWriter, r *http.Request, sent io.Reader) {
+	s, ok := w.(*statusWriter)
+	if !ok || s.status != http.StatusRequestEntityTooLarge || r.ProtoMajor != 1 {
+		return
+	}
+	over := time.Now().Add(lingerTime)
+	c := http.NewResponseController(s.ResponseWriter)
+	if c.Flush() != nil || c.SetReadDeadline(over) != nil {
+		return // no connection, nothing to wait for
+	}
+	if n, _ := io.CopyN(io.Discard, sent, lingerMax); n == lingerMax {
+		time.Sleep(time.Until(over))
+	}
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // long ago: the server reads no more of it
+}
+
+// statusWriter remembers the status, and lets no further request come on a connection whose body is too large.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -145,7 +172,6 @@ func (s *statusWriter) WriteHeader(status int) {
 	s.status = status
 	if status == http.StatusRequestEntityTooLarge {
 		s.Header().Set("Connection", "close")
-		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Unix(1, 0)) // long ago; no connection, nothing to read
 	}
 	s.ResponseWriter.WriteHeader(status)
 }

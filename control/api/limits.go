@@ -21,6 +21,8 @@ type Limits struct {
 	Pictures     Rate // uploads, per user, or per address for guests to be; default 0.2/s, burst 5: each costs 0.1 s of a core
 	Reports      Rate // per user; default 0.05/s, burst 10
 	Reactions    Rate // per user; default 4/s, burst 12
+	Rosters      Rate // pages of a room's people, per user; default 5/s, burst 30
+	Rewinds      Rate // of the last minute, per user; default 0.5/s, burst 10
 	SignIns      Rate // sign-ins begun, per address; default 1/s, burst 50
 	Streams      int  // open event streams per address; default 256
 	StreamsTotal int  // open event streams of the node; default 16384
@@ -32,7 +34,7 @@ func (l Limits) withDefaults() Limits {
 		usual Rate
 	}{
 		{&l.Guests, Rate{5, 200}}, {&l.Reads, Rate{200, 1000}}, {&l.Commands, Rate{100, 500}}, {&l.UserCommands, Rate{20, 100}}, {&l.Rooms, Rate{1, 50}},
-		{&l.Pictures, Rate{0.2, 5}}, {&l.Reports, Rate{0.05, 10}}, {&l.Reactions, Rate{4, 12}}, {&l.SignIns, Rate{1, 50}},
+		{&l.Pictures, Rate{0.2, 5}}, {&l.Reports, Rate{0.05, 10}}, {&l.Reactions, Rate{4, 12}}, {&l.Rosters, Rate{5, 30}}, {&l.SignIns, Rate{1, 50}}, {&l.Rewinds, Rate{0.5, 10}},
 	} {
 		if *d.rate == (Rate{}) {
 			*d.rate = d.usual
@@ -52,7 +54,7 @@ func (l Limits) validate() error {
 	var errs []error
 	for name, r := range map[string]Rate{
 		"Guests": l.Guests, "Reads": l.Reads, "Commands": l.Commands, "UserCommands": l.UserCommands, "Rooms": l.Rooms,
-		"Pictures": l.Pictures, "Reports": l.Reports, "Reactions": l.Reactions, "SignIns": l.SignIns,
+		"Pictures": l.Pictures, "Reports": l.Reports, "Reactions": l.Reactions, "Rosters": l.Rosters, "SignIns": l.SignIns, "Rewinds": l.Rewinds,
 	} {
 		if !(r.PerSecond > 0) || r.Burst < 1 {
 			errs = append(errs, fmt.Errorf("limits: %s: both its figures must be above 0", name))
@@ -66,14 +68,14 @@ func (l Limits) validate() error {
 
 // limiters are the buckets that the limits ask for.
 type limiters struct {
-	guests, reads, commands, userCommands, rooms, pictures, reports, reactions, signIns *buckets
+	guests, reads, commands, userCommands, rooms, pictures, reports, reactions, rosters, signIns, rewinds *buckets
 }
 
 func newLimiters(l Limits) limiters {
 	b := func(r Rate) *buckets { return newBuckets(r, bucketsMax) }
 	return limiters{
 		guests: b(l.Guests), reads: b(l.Reads), commands: b(l.Commands), userCommands: b(l.UserCommands), rooms: b(l.Rooms),
-		pictures: b(l.Pictures), reports: b(l.Reports), reactions: b(l.Reactions), signIns: b(l.SignIns),
+		pictures: b(l.Pictures), reports: b(l.Reports), reactions: b(l.Reactions), rosters: b(l.Rosters), signIns: b(l.SignIns), rewinds: b(l.Rewinds),
 	}
 }
 

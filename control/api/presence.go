@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"rotunda"
 )
@@ -20,6 +21,11 @@ type Presence interface {
 	Follow(ctx context.Context, id rotunda.RoomID, fn func(summary json.RawMessage) error) error
 	// React counts a reaction.
 	React(id rotunda.RoomID, user rotunda.UserID, emoji string)
+	// Since is from when somebody has been in the room on this node without a break; zero: is not here.
+	Since(id rotunda.RoomID, user rotunda.UserID) time.Time
+	// Roster is one page of the people who are in the room anywhere and may be named, but for those on stage. It may be a
+	// second old. Errors are those of following the room.
+	Roster(ctx context.Context, id rotunda.RoomID, q RosterQuery) (RosterPage, error)
 	// Attend says that somebody follows the room's events at this node. leave, called once, says that they have stopped.
 	Attend(id rotunda.RoomID, who Attendee) (leave func())
 }
@@ -29,7 +35,26 @@ type Attendee struct {
 	User   rotunda.UserID
 	Name   string
 	Avatar string // path of the picture; empty: none
-	Hidden bool   // not to be named in rosters unless on stage
+}
+
+// RosterQuery asks for those after After, at most Limit, whose name or words about themselves hold Search, in any case.
+type RosterQuery struct {
+	After  rotunda.UserID // empty: from the first
+	Search string         // empty: everybody
+	Limit  int            // the page may be shorter without being the last
+}
+
+// RosterPage is people by user id: all there are up to the last of them.
+type RosterPage struct {
+	People   []RosterPerson
+	More     bool // there are others after the last
+	Complete bool // every node has answered
+}
+
+// RosterPerson is somebody on it.
+type RosterPerson struct {
+	User rotunda.UserID
+	Name string
 }
 
 // Reactions are the emoji that people may react with.
@@ -51,5 +76,5 @@ func encodePresence(summary json.RawMessage) []byte {
 // attendee is a person as Presence gets to know them.
 func (a *API) attendee(user rotunda.UserID, name string) Attendee {
 	p, _ := a.cfg.People.Profile(user)
-	return Attendee{User: user, Name: name, Avatar: personOf(user, p).Avatar, Hidden: p.Hidden}
+	return Attendee{User: user, Name: name, Avatar: personOf(user, p).Avatar}
 }

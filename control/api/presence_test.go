@@ -23,6 +23,10 @@ type crowd struct {
 	reactions []string
 	here      map[rotunda.UserID]int
 	attended  []Attendee
+	since     map[rotunda.UserID]time.Time
+	listening []RosterPerson // by user id
+	missing   bool           // a node does not answer
+	asked     []RosterQuery
 }
 
 func newCrowd() *crowd { return &crowd{changed: make(chan struct{}), here: map[rotunda.UserID]int{}} }
@@ -74,6 +78,31 @@ func (c *crowd) Attend(_ rotunda.RoomID, who Attendee) (leave func()) {
 	c.attended = append(c.attended, who)
 	c.mu.Unlock()
 	return func() { add(-1) }
+}
+
+func (c *crowd) Since(_ rotunda.RoomID, user rotunda.UserID) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.since[user]
+}
+
+// Roster gives pages that are shorter than they might be.
+func (c *crowd) Roster(_ context.Context, _ rotunda.RoomID, q RosterQuery) (RosterPage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, q)
+	page := RosterPage{Complete: !c.missing}
+	for _, p := range c.listening {
+		switch {
+		case p.User <= q.After || !strings.Contains(strings.ToLower(p.Name), strings.ToLower(q.Search)):
+		case len(page.People) == min(q.Limit, 3):
+			page.More = true
+			return page, nil
+		default:
+			page.People = append(page.People, p)
+		}
+	}
+	return page, nil
 }
 
 func (c *crowd) attending(u rotunda.UserID) int {
@@ -143,7 +172,7 @@ func TestPresenceInTheFeed(t *testing.T) {
 	if e := must("refreshed"); e.id != "2" || at(e.data, "joined") != float64(3) {
 		t.Errorf("after it: %+v", e)
 	}
-	if p.attending("bob") != 1 || len(p.attended) != 1 || p.attended[0].Name != "Robert" || !p.attended[0].Hidden {
+	if p.attending("bob") != 1 || len(p.attended) != 1 || p.attended[0].Name != "Robert" {
 		t.Errorf("bob is here %d times, known as %+v", p.attending("bob"), p.attended)
 	}
 	stop()
@@ -167,6 +196,7 @@ func TestFeedTellsEachTheirs(t *testing.T) {
 		}
 		feeds[who], views[who] = next, any(e.data)
 	}
+	heard := map[string]sent{}
 	all := func(want map[string]string) {
 		t.Helper()
 		for who, next := range feeds {
@@ -174,6 +204,7 @@ func TestFeedTellsEachTheirs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			heard[who] = e
 			expected := want[who]
 			if expected == "" {
 				expected = want["others"]
@@ -195,6 +226,24 @@ func TestFeedTellsEachTheirs(t *testing.T) {
 				t.Errorf("%s's patches lead to %s, they may see %s", who, got, want)
 			}
 		}
+	}
+	// Why something was done is for whom it was done to, and for who keeps order.
+	for _, path := range []string{"/requests/eve/deny", "/participants/eve"} {
+		n.want(200, "POST", room+"/requests", eve, "")
+		all(map[string]string{"others": "requested"})
+		method, want := "POST", "denied"
+		if strings.HasPrefix(path, "/participants") {
+			method, want = "DELETE", "removed"
+		}
+		n.want(200, method, room+path, ada, `{"reason":"Not today."}`)
+		all(map[string]string{"others": want})
+		for who, e := range heard {
+			reason, _ := e.data["reason"].(string)
+			if told := who == "ada" || who == "eve"; told != (reason == "Not today.") {
+				t.Errorf("%s hears %s for the reason %q", who, e.event, reason)
+			}
+		}
+		check()
 	}
 	n.want(200, "POST", room+"/participants/bob/warn", ada, `{"reason":"Let others finish."}`)
 	all(map[string]string{"ada": "warned", "bob": "warned", "others": "withheld"})

@@ -26,6 +26,7 @@ type problem struct {
 	Status int            `json:"status" example:"403" doc:"The HTTP status code."`
 	Detail string         `json:"detail,omitempty" example:"approve as listener: not allowed" doc:"What went wrong this time."`
 	Errors []fieldProblem `json:"errors,omitempty" doc:"What is wrong with which part of the request."`
+	Edges  []edgeEntry    `json:"edges,omitempty" doc:"Of the type elsewhere: nodes to ask instead, the best guess first."`
 
 	retryAfter time.Duration // 0: no header
 }
@@ -79,7 +80,9 @@ var (
 	errGuests      = errors.New("guests are not allowed")
 	errSignIn      = errors.New("nobody signs in here")
 	errNotSignedIn = errors.New("no sign-in of this browser waits")
+	errNothingKept = errors.New("nothing is kept")
 	errPictures    = errors.New("this node keeps no pictures")
+	errCreator     = errors.New("a token with the scope room:create is needed")
 	errOperator    = errors.New("an operator's token is needed")
 	errTooLarge    = errors.New("body too large")
 	errTooMany     = errors.New("too many requests")
@@ -91,6 +94,7 @@ var (
 	errMethod      = errors.New("method not allowed")
 	errCursor      = errors.New("cursor is not one of ours")
 	errBody        = bodyError{}
+	errOutside     = new(control.Outside)
 )
 
 // rule is a row of the error table.
@@ -116,11 +120,15 @@ var rules = []rule{
 	{err: oidc.ErrRefused, status: 403, slug: "sign-in-refused", title: "That sign-in cannot go on; begin again"},
 	{err: errPictures, status: 403, slug: "pictures-off", title: "This mesh keeps no pictures"},
 	{err: token.ErrWrongRoom, status: 403, slug: "wrong-room", title: "The token is for another room"},
+	{err: errCreator, status: 403, slug: "may-not-create", title: "You may not open rooms here"},
 	{err: errGuests, status: 403, slug: "guests-off", title: "This mesh takes no guests"},
 	{err: room.ErrBanned, status: 403, slug: "banned", title: "You are banned from this room"},
 	{err: room.ErrForbidden, status: 403, slug: "forbidden", title: "You may not do that here", tell: true},
 	{err: control.ErrUnknownRoom, status: 404, slug: "unknown-room", title: "There is no such room"},
 	{err: people.ErrUnknown, status: 404, slug: "unknown", title: "There is no such thing", tell: true},
+	{err: errNothingKept, status: 404, slug: "nothing-kept", title: "Nothing of this room can be heard again here"},
+	{err: control.ErrNoFence, status: 403, slug: "fence-off", title: "This node has no key of its region: it keeps no rooms in regions"},
+	{err: errOutside, status: 503, slug: "elsewhere", title: "This room is kept in other regions; ask a node there"},
 	{err: errNoPath, status: 404, slug: "not-found", title: "There is nothing here"},
 	{err: errMethod, status: 405, slug: "method-not-allowed", title: "Not with this method"},
 	{err: errBody, status: 408, slug: "timeout", title: "The body did not arrive"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -22,17 +23,18 @@ import (
 type operation struct {
 	id, method, path, tag, summary, about string
 
-	status    int      // of success; 0: 200
-	user      bool     // needs a token; and Idempotency-Key counts
-	known     bool     // may carry a token, and then is answered as that person
-	once      bool     // Idempotency-Key counts without a token, per address
-	loose     bool     // takes query parameters that it does not know
-	addressed bool     // no token; its own rate counts, per address
-	only      bool     // needs an operator's token; and user
-	operator  bool     // of a command: an operator may give it too, whatever they are in the room
-	bodyMax   int      // longest body; 0: bodyMax
-	rate      *buckets // besides the rates of all calls: per user, or per address where no token is needed
-	errors    []int    // statuses of refusal besides those that follow from the rest
+	status    int                       // of success; 0: 200
+	user      bool                      // needs a token; and Idempotency-Key counts
+	known     bool                      // may carry a token, and then is answered as that person
+	once      bool                      // Idempotency-Key counts without a token, per address
+	loose     bool                      // takes query parameters that it does not know
+	addressed bool                      // no token; its own rate counts, per address
+	only      bool                      // needs an operator's token; and user
+	operator  bool                      // of a command: an operator may give it too, whatever they are in the room
+	bodyMax   int                       // longest body; 0: bodyMax
+	rate      *buckets                  // besides the rates of all calls: per user, or per address where no token is needed
+	more      map[string]*huma.Response // answers besides the refusals, by status, where they are not what handle returns
+	errors    []int                     // statuses of refusal besides those that follow from the rest
 }
 
 // register adds a call: handle gets what was decoded and answers, or says what is wrong.
@@ -42,6 +44,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 		DefaultStatus: op.status, MaxBodyBytes: int64(cmp.Or(op.bodyMax, bodyMax)) + 1, BodyReadTimeout: bodyTime, RejectUnknownQueryParameters: !op.loose,
 		Responses: a.refusals(op, reflect.TypeFor[I]()),
 	}
+	maps.Copy(h.Responses, op.more)
 	if op.bodyMax > 0 {
 		a.bodies[op.method+" "+op.path] = op.bodyMax
 	}

@@ -37,12 +37,14 @@ type seats struct {
 	byName map[string]int
 	open   map[*seat]struct{}
 	closed bool
+	moving bool // who comes is told to go on elsewhere
 }
 
 type seat struct {
 	name   string
 	claims token.Claims // zero: of a reader without a token
 	end    context.CancelFunc
+	outlet *outlet // guarded by seats.mu; nil until the stream has begun
 }
 
 // take finds a place for a stream from an address. end will be called at most when the node closes its streams.
@@ -55,7 +57,7 @@ func (s *seats) take(name string, claims token.Claims, end context.CancelFunc) (
 	if s.closed || len(s.open) >= s.total {
 		return nil, ErrOverloaded
 	}
-	t := &seat{name, claims, end}
+	t := &seat{name: name, claims: claims, end: end}
 	s.open[t] = struct{}{}
 	s.byName[name]++
 	return t, nil
@@ -129,10 +131,16 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, id rotunda.RoomID, 
 	f := a.feeds.use(id)
 	defer a.feeds.leave(id, f)
 	o := newOutlet(w, end)
+	o.room = id
 	defer o.close()
 	// Clients spread their return over two seconds: a node's end must not bring them all back at once.
 	if err := o.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000))); err != nil {
 		return nil
+	}
+	if a.seats.seatAt(seat, o) {
+		if b := a.encodeMove(rand.Int(), id); b != nil && o.write(b) != nil {
+			return nil
+		}
 	}
 	if p := a.cfg.Presence; p != nil {
 		if who.User != "" {
@@ -189,6 +197,8 @@ type outlet struct {
 	w   http.ResponseWriter
 	rc  *http.ResponseController
 	end context.CancelFunc // called when a write fails
+
+	room rotunda.RoomID // whose events it takes
 
 	mu        sync.Mutex // guards writing and what follows
 	keepalive *time.Timer

@@ -214,7 +214,7 @@ func TestAnyOriginMayAsk(t *testing.T) {
 		for name, want := range map[string]string{
 			"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "", "Set-Cookie": "", "X-Content-Type-Options": "nosniff",
 			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Referrer-Policy": "no-referrer",
-			"Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Idempotency-Replayed",
+			"Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Idempotency-Replayed, Rotunda-From, Rotunda-Until",
 		} {
 			if got := a.header.Get(name); got != want {
 				t.Errorf("%s: %s = %q, want %q", path, name, got, want)
@@ -375,7 +375,7 @@ func TestEdges(t *testing.T) {
 	for _, e := range body["edges"].([]any) {
 		got = append(got, at(e, "node").(string))
 	}
-	want := []string{"sister", "self", "nearer", "near-idle", "near-busy", "far", "nan", "slow"}
+	want := []string{"sister", "self", "near-idle", "far", "nan", "nearer", "near-busy", "slow"}
 	if !slices.Equal(got, want) {
 		t.Errorf("edges %v, want %v", got, want)
 	}
@@ -393,6 +393,30 @@ func TestEdgesAreFew(t *testing.T) {
 	}
 	if got := rankEdges(world[50], world); len(got) != edgesMax || got[0].ID != "n00" {
 		t.Errorf("%d edges, the first %v", len(got), got[0].ID)
+	}
+	// A region that fills the list leaves places for others, and its nodes name different ones.
+	named := map[rotunda.NodeID]int{}
+	for i := range 40 {
+		world = append(world, member(fmt.Sprintf("o%02d", i), "other", rotunda.Alive, 30, float64(i)/100))
+	}
+	for _, self := range world[:100] {
+		got := rankEdges(self, world)
+		for i, m := range got {
+			if (m.Region == "r") != (i < edgesMax-edgesElsewhere) {
+				t.Fatalf("%s names %s of %s as number %d", self.ID, m.ID, m.Region, i+1)
+			}
+			if m.Region != "r" {
+				named[m.ID]++
+			}
+		}
+	}
+	for id, n := range named {
+		if n > 25 {
+			t.Errorf("%s is named by %d of 100 nodes", id, n)
+		}
+	}
+	if len(named) < 30 {
+		t.Errorf("%d of 40 nodes elsewhere are named at all", len(named))
 	}
 	if got := rankEdges(world[0], nil); len(got) != 0 {
 		t.Errorf("edges of nobody: %v", got)
@@ -417,5 +441,32 @@ func TestControlThatDoesNotRun(t *testing.T) {
 	a.Handler().ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/v1/rooms/x", nil))
 	if w.Code != 503 {
 		t.Errorf("%d, want 503", w.Code)
+	}
+}
+
+// Who sends too much reads why, however the sending and the refusal fall together.
+func TestLargeBodiesAreAnswered(t *testing.T) {
+	n := newNode(t, "us-east-1", new(eventlog.Memory), nil)
+	s := httptest.NewServer(n.handler)
+	defer s.Close()
+	ada := bearer(t, "ada", nil)
+	for i := range 100 {
+		size := 70_000 // a little more than the limit: what is left is read
+		if i%25 == 0 {
+			size = 10_000_000
+		}
+		q, err := http.NewRequest(http.MethodPost, s.URL+"/v1/rooms", strings.NewReader(`{"title":"`+strings.Repeat("x", size)+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("Authorization", "Bearer "+ada)
+		q.Header.Set("Content-Type", "application/json")
+		resp, err := s.Client().Do(q)
+		if err != nil {
+			t.Fatalf("request %d, of %d bytes: %v", i, size, err)
+		}
+		if resp.Body.Close(); resp.StatusCode != 413 && resp.StatusCode != 429 {
+			t.Errorf("request %d: %d, want 413", i, resp.StatusCode)
+		}
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"rotunda"
 	"rotunda/control/eventlog"
 )
 
@@ -91,13 +93,12 @@ func (l *Log) Backup(ctx context.Context, w io.Writer) error {
 //
 // The nodes of the mesh remember the last position of each room: those that saw more than the backup holds refuse the
 // rooms concerned, or put back what is missing where they still have it.
-func (l *Log) Restore(ctx context.Context, r io.ReadSeeker) error {
-	resp, err := l.client.Get(ctx, prefix, clientv3.WithRange(end(prefix)), clientv3.WithLimit(1), clientv3.WithKeysOnly())
-	if err != nil {
-		return fmt.Errorf("restore: %w: %v", eventlog.ErrUnavailable, err)
-	}
-	if len(resp.Kvs) > 0 {
-		return ErrNotEmpty
+//
+// The chains beside are those that nodes write by themselves as soon as they start: they may be there already, and stay as
+// they are; what the backup has of them is left out.
+func (l *Log) Restore(ctx context.Context, r io.ReadSeeker, beside ...rotunda.RoomID) error {
+	if err := l.empty(ctx, beside); err != nil {
+		return err
 	}
 	start, err := r.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -122,6 +123,9 @@ func (l *Log) Restore(ctx context.Context, r io.ReadSeeker) error {
 		return nil
 	}
 	err = readBackup(r, func(key string, value []byte) error {
+		if slices.Contains(beside, chainOf(key)) {
+			return nil
+		}
 		if len(puts) == restoreOpsMax || bytes+len(value) > restoreBytes {
 			if err := flush(); err != nil {
 				return err
@@ -137,6 +141,24 @@ func (l *Log) Restore(ctx context.Context, r io.ReadSeeker) error {
 		return err
 	}
 	return eventlog.VerifyAll(ctx, l, func(r eventlog.Report) error { return r.Err })
+}
+
+// empty returns ErrNotEmpty where there is anything but the chains beside.
+func (l *Log) empty(ctx context.Context, beside []rotunda.RoomID) error {
+	for from, more := prefix, true; more; {
+		resp, err := l.client.Get(ctx, from, clientv3.WithRange(end(prefix)), clientv3.WithLimit(headsMax), clientv3.WithKeysOnly())
+		if err != nil {
+			return fmt.Errorf("restore: %w: %v", eventlog.ErrUnavailable, err)
+		}
+		for _, kv := range resp.Kvs {
+			if !slices.Contains(beside, chainOf(string(kv.Key))) {
+				return ErrNotEmpty
+			}
+			from = string(kv.Key) + "\x00"
+		}
+		more = resp.More
+	}
+	return nil
 }
 
 // readBackup calls fn with every key and value. When it returns nil, the backup was sound.

@@ -38,6 +38,17 @@ func entryKey(room rotunda.RoomID, seq uint64) string    { return numbered(entry
 func snapshotKey(room rotunda.RoomID, seq uint64) string { return numbered(snapshotPrefix(room), seq) }
 func segmentKey(room rotunda.RoomID, from uint64) string { return numbered(segmentPrefix(room), from) }
 
+// chainOf is the chain that a key belongs to; empty: none.
+func chainOf(key string) rotunda.RoomID {
+	rest, ok := strings.CutPrefix(key, prefix)
+	if !ok {
+		return ""
+	}
+	_, rest, _ = strings.Cut(rest, "/")
+	chain, _, _ := strings.Cut(rest, "/")
+	return rotunda.RoomID(chain)
+}
+
 // end is the end of the range of the keys that begin with prefix.
 func end(prefix string) string { return clientv3.GetPrefixRangeEnd(prefix) }
 

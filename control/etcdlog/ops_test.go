@@ -104,9 +104,15 @@ func TestBackupRestoreVerify(t *testing.T) {
 			t.Errorf("restore of a backup that is %s: %v, want ErrBackup", name, err)
 		}
 	}
-	if err := back.Restore(t.Context(), bytes.NewReader(backup.Bytes())); err != nil {
+	// What nodes have written on starting is no reason to refuse, and stays; room-002 plays its part.
+	own := eventlogtest.MustAppend(t, back, "room-002", eventlog.Position{}, "own")
+	if err := back.Restore(t.Context(), bytes.NewReader(backup.Bytes()), "room-003"); !errors.Is(err, ErrNotEmpty) {
+		t.Errorf("restore over another chain: %v, want ErrNotEmpty", err)
+	}
+	if err := back.Restore(t.Context(), bytes.NewReader(backup.Bytes()), "room-002"); err != nil {
 		t.Fatal(err)
 	}
+	want["room-002"] = own
 	at, err := back.Head(t.Context(), "room-001")
 	if err != nil || at.Seq < 2 || at.Seq > head.Seq {
 		t.Errorf("the room that went on is at %v, %v", at, err)

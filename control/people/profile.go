@@ -113,6 +113,21 @@ func (s *Store) report(id string) Report {
 	return s.state.Reports[id]
 }
 
+// Waiting counts the reports that nobody has answered and says when the oldest of them came; zero: there are none.
+func (s *Store) Waiting() (n int, since time.Time) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, r := range s.state.Reports {
+		if !r.Open() {
+			continue
+		}
+		if n++; n == 1 || r.At.Before(since) {
+			since = r.At
+		}
+	}
+	return n, since
+}
+
 // Reports lists the reports that keep accepts, the oldest first.
 func (s *Store) Reports(keep func(Report) bool) []Report {
 	s.mu.RLock()

@@ -302,7 +302,17 @@ func TestReports(t *testing.T) {
 				t.Errorf("%s: %v, want ErrInvalid", what, err)
 			}
 		}
+		time.Sleep(time.Minute)
+		if _, err := s.Report(ctx, people.Report{By: "kim", Room: "r1", Reason: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		if n, since := s.Waiting(); n != 2 || !since.Equal(r.At) {
+			t.Errorf("%d wait since %v, want 2 since %v", n, since, r.At)
+		}
 		answered, err := s.Answer(ctx, "olga", r.ID, "Banned.")
+		if n, since := s.Waiting(); n != 1 || !since.Equal(r.At.Add(time.Minute)) {
+			t.Errorf("%d wait since %v after the oldest was answered", n, since)
+		}
 		if err != nil || answered.Open() || answered.AnsweredBy != "olga" || answered.Reason != "shouting" {
 			t.Errorf("answered: %+v, %v", answered, err)
 		}

@@ -114,10 +114,11 @@ func claims(said jwt.MapClaims) (c Claims, err error) {
 		}
 		return time.Unix(int64(f), 0).UTC()
 	}
+	scopes := strings.Split(text("scope"), " ")
 	c = Claims{
 		User: rotunda.UserID(text("sub")), Name: text("name"), Room: rotunda.RoomID(text("room")), Role: rotunda.Role(text("role")),
 		Issued: moment("iat"), Expires: moment("exp"), ID: text("jti"),
-		Operator: slices.Contains(strings.Split(text("scope"), " "), ScopeOperator),
+		Operator: slices.Contains(scopes, ScopeOperator), Create: slices.Contains(scopes, ScopeCreate),
 	}
 	moment("nbf")
 	if err != nil {

@@ -36,6 +36,10 @@ func TestOperatorScope(t *testing.T) {
 	if got, err := k.Check(now, mint(t, op)); err != nil || got != op {
 		t.Errorf("Check(Mint(operator)) = %+v, %v", got, err)
 	}
+	op.Create = true
+	if got, err := k.Check(now, mint(t, op)); err != nil || got != op {
+		t.Errorf("Check(Mint(operator who may open rooms)) = %+v, %v", got, err)
+	}
 	s, err := token.NewSigner("k1", key)
 	if err != nil {
 		t.Fatal(err)
@@ -43,5 +47,23 @@ func TestOperatorScope(t *testing.T) {
 	op.Role = rotunda.Host
 	if raw, err := s.Mint(op); err == nil {
 		t.Errorf("an operator's token with a role was minted: %s", raw)
+	}
+}
+
+// The scope "room:create" is a word of its own: exactly that one, with a role or without.
+func TestCreateScope(t *testing.T) {
+	k := ring(t)
+	for scope, want := range map[string]bool{
+		`"room:create"`: true, `"rooms:read room:create"`: true, `"operator room:create"`: true, `"room:created"`: false,
+		`"Room:Create"`: false, `"room"`: false, `"operator"`: false, "\"room:create\\n\"": false, `"room:create,operator"`: false,
+	} {
+		raw := signed(goodHeader, payload(map[string]string{"room": "", "role": "", "scope": scope}))
+		if c, err := k.Check(now, raw); err != nil || c.Create != want {
+			t.Errorf("scope %s: create %v, %v, want %v", scope, c.Create, err, want)
+		}
+	}
+	c := token.Claims{User: "ada", ID: "t3", Role: rotunda.Host, Issued: now, Expires: now.Add(time.Hour), Create: true}
+	if got, err := k.Check(now, mint(t, c)); err != nil || got != c {
+		t.Errorf("Check(Mint(%+v)) = %+v, %v", c, got, err)
 	}
 }

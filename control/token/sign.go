@@ -53,8 +53,8 @@ func (s *Signer) Mint(c Claims) (string, error) {
 	if c.Role != "" {
 		m["role"] = string(c.Role)
 	}
-	if c.Operator {
-		m["scope"] = ScopeOperator
+	if scope := c.scope(); scope != "" {
+		m["scope"] = scope
 	}
 	if !c.Issued.IsZero() {
 		m["iat"] = c.Issued.Unix()

@@ -15,7 +15,8 @@
 //	         iat, nbf                                       optional; never more than Leeway ahead
 //
 // The role is a ceiling, not a grant: what somebody may do in a room stands in the room's log. The scope "operator" (RFC 8693
-// §4.2) is beside the roles and not above them: it opens the operator's calls and makes nobody a host. Claims not listed are
+// §4.2) is beside the roles and not above them: it opens the operator's calls and makes nobody a host. The scope
+// "room:create" lets its holder open rooms on a mesh where not everybody may. Claims not listed are
 // ignored (RFC 7519 §4); header parameters not listed are refused, so that no token chooses its own key (RFC 8725 §3.10).
 //
 // Invariant: whatever Check accepts, Mint could have made of the claims that Check returned. A token's bytes are not its
@@ -25,6 +26,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -44,6 +46,8 @@ const (
 	SizeMax = 4096
 	// ScopeOperator is the word of the scope claim that makes a token an operator's.
 	ScopeOperator = "operator"
+	// ScopeCreate is the word of the scope claim that lets the holder open rooms where not everybody may.
+	ScopeCreate = "room:create"
 	// NameMax is the longest name, in characters.
 	NameMax = 64
 )
@@ -69,6 +73,20 @@ type Claims struct {
 	ID      string         // jti
 	// Operator: the holder acts for whoever runs the mesh (scope "operator"). Room and Role are then empty.
 	Operator bool
+	// Create: the holder may open rooms where not everybody may (scope "room:create").
+	Create bool
+}
+
+// scope is the scope claim that says so.
+func (c Claims) scope() string {
+	var words []string
+	if c.Operator {
+		words = append(words, ScopeOperator)
+	}
+	if c.Create {
+		words = append(words, ScopeCreate)
+	}
+	return strings.Join(words, " ")
 }
 
 // For reports whether the token may be used in room; a non-nil error wraps ErrWrongRoom.
