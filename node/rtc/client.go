@@ -1,26 +1,25 @@
 package rtc
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
-
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
+
+	"rotunda/node/whip/resource"
 )
+
+// HTTPError is an answer other than the one asked for.
+type HTTPError = resource.Error
 
 // ClientConfig says where a Publisher or Player connects to, and how.
 type ClientConfig struct {
@@ -33,36 +32,13 @@ type ClientConfig struct {
 	network transport.Net // tests put a simulated network here; nil: the system's
 }
 
-// HTTPError is an answer other than the one asked for. Title and Detail are the server's words (RFC 9457), or the first of
-// its body.
-type HTTPError struct {
-	Method, URL   string
-	Status        int
-	Title, Detail string
-	RetryAfter    time.Duration // 0: not said
-}
-
-func (e *HTTPError) Error() string {
-	text := fmt.Sprintf("%s %s: %d %s", e.Method, e.URL, e.Status, http.StatusText(e.Status))
-	if e.Title != "" && e.Title != http.StatusText(e.Status) {
-		text += ": " + e.Title
-	}
-	if e.Detail != "" {
-		text += ": " + e.Detail
-	}
-	return text
-}
-
-const (
-	redirectsMax = 5
-	bodyMax      = 64 << 10 // of an answer
-	goodbyeMax   = 2 * time.Second
-)
+// goodbyeMax is how long the leave-taking may hold up a client that goes.
+const goodbyeMax = 2 * time.Second
 
 // client is what Publisher and Player have in common: a peer connection and the HTTP resource that stands for it.
 type client struct {
 	cfg      ClientConfig
-	ownHTTP  bool // cfg.HTTP was made by us
+	http     *resource.Client
 	pc       *webrtc.PeerConnection
 	resource string // URL of the session
 	node     string // URL of the endpoint that answered, after redirects
@@ -77,17 +53,10 @@ type client struct {
 
 // dial connects: prepare adds tracks to c.pc before the offer is made. It returns when DTLS is up.
 func dial(ctx context.Context, cfg ClientConfig, prepare func(*client) error) (*client, error) {
-	ownHTTP := cfg.HTTP == nil
-	if ownHTTP { // with connections of its own, which end with the client
-		cfg.HTTP = &http.Client{Timeout: 15 * time.Second, Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	}
-	plain := *cfg.HTTP // redirects are followed by hand: RFC 9725 §4.5 wants the token and the body sent again
-	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	cfg.HTTP = &plain
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &client{cfg: cfg, ownHTTP: ownHTTP, connected: make(chan struct{}), done: make(chan struct{})}
+	c := &client{cfg: cfg, http: resource.New(cfg.URL, cfg.Token, cfg.HTTP, 1), connected: make(chan struct{}), done: make(chan struct{})}
 	if err := c.connect(ctx, prepare); err != nil {
 		c.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -123,11 +92,12 @@ func (c *client) connect(ctx context.Context, prepare func(*client) error) (err 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	answer, err := c.post(ctx, c.pc.LocalDescription().SDP)
+	opened, err := c.http.Open(ctx, c.pc.LocalDescription().SDP)
 	if err != nil {
 		return err
 	}
-	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+	c.resource, c.node = opened.Resource, opened.Endpoint
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: opened.Answer}); err != nil {
 		return fmt.Errorf("the answer of %s: %v", c.node, err)
 	}
 	select {
@@ -176,79 +146,6 @@ func onThisMachine(endpoint string) bool {
 	return u.Hostname() == "localhost"
 }
 
-// post sends the offer and follows temporary redirects, which send a client to another node.
-func (c *client) post(ctx context.Context, offer string) (answer string, err error) {
-	target := c.cfg.URL
-	for range redirectsMax {
-		res, body, err := c.do(ctx, http.MethodPost, target, []byte(offer))
-		if err != nil {
-			return "", err
-		}
-		location, err := res.Location() // resolved against the request
-		switch res.StatusCode {
-		case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-			if err != nil {
-				return "", fmt.Errorf("POST %s: %d without a place to go to", target, res.StatusCode)
-			}
-			if res.Request.URL.Scheme == "https" && location.Scheme != "https" {
-				return "", fmt.Errorf("POST %s: will not carry the token on to %s, which is not https", target, location)
-			}
-			target = location.String()
-			continue
-		case http.StatusCreated:
-		default:
-			return "", httpError(res, body)
-		}
-		if err != nil {
-			return "", fmt.Errorf("POST %s: 201 without the session's Location", target)
-		}
-		if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media != "application/sdp" {
-			return "", fmt.Errorf("POST %s: the answer is %q, not application/sdp", target, res.Header.Get("Content-Type"))
-		}
-		c.resource, c.node = location.String(), target
-		return string(body), nil
-	}
-	return "", fmt.Errorf("POST %s: more than %d redirects", c.cfg.URL, redirectsMax)
-}
-
-// do sends one request and reads the answer's body, within bounds.
-func (c *client) do(ctx context.Context, method, target string, body []byte) (*http.Response, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
-	if err != nil {
-		return nil, nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/sdp")
-	}
-	if c.cfg.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
-	}
-	res, err := c.cfg.HTTP.Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, bodyMax))
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s %s: %w", method, target, err)
-	}
-	return res, answer, nil
-}
-
-func httpError(res *http.Response, body []byte) error {
-	e := &HTTPError{Method: res.Request.Method, URL: res.Request.URL.String(), Status: res.StatusCode}
-	if s, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.RetryAfter = time.Duration(s) * time.Second
-	}
-	var problem struct{ Title, Detail string }
-	if json.Unmarshal(body, &problem) == nil {
-		e.Title, e.Detail = problem.Title, problem.Detail
-	} else {
-		e.Detail = string(body[:min(len(body), 200)])
-	}
-	return e
-}
-
 func (c *client) lost() { c.doneOnce.Do(func() { close(c.done) }) }
 
 // close says goodbye, if the server ever answered, and frees everything. ctx bounds the goodbye, and so does goodbyeMax.
@@ -258,19 +155,13 @@ func (c *client) close(ctx context.Context) error {
 		if c.resource != "" {
 			ctx, cancel := context.WithTimeout(ctx, goodbyeMax)
 			defer cancel()
-			var res *http.Response
-			var body []byte
-			if res, body, err = c.do(ctx, http.MethodDelete, c.resource, nil); err == nil && res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNotFound {
-				err = httpError(res, body)
-			}
+			err = c.http.Delete(ctx, c.resource)
 		}
 		if c.pc != nil {
 			err = errors.Join(err, c.pc.GracefulClose())
 			c.readers.wait()
 		}
-		if c.ownHTTP {
-			c.cfg.HTTP.CloseIdleConnections()
-		}
+		c.http.Close()
 		c.lost()
 	})
 	return err
@@ -278,6 +169,19 @@ func (c *client) close(ctx context.Context) error {
 
 // NodeURL is the endpoint that answered: the one asked for, or the one it redirected to.
 func (c *client) NodeURL() string { return c.node }
+
+// Came counts what has come from the server, in bytes, checks of the path left out. A server that lives sends something every 140 ms.
+func (c *client) Came() (bytes uint64) {
+	for _, transceiver := range c.pc.GetTransceivers() { // one transport, whatever the number of tracks (BUNDLE)
+		if r := transceiver.Receiver(); r != nil && r.Transport() != nil {
+			return r.Transport().ICETransport().Stats().BytesReceived
+		}
+		if s := transceiver.Sender(); s != nil && s.Transport() != nil {
+			return s.Transport().ICETransport().Stats().BytesReceived
+		}
+	}
+	return 0
+}
 
 // Done is closed when the connection is lost or closed.
 func (c *client) Done() <-chan struct{} { return c.done }

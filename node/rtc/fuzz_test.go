@@ -9,11 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/stun/v4"
 
-	"rotunda/metrics"
 	"rotunda/node/ingest"
 )
 
@@ -49,25 +47,6 @@ func TestIngestPacketAllocatesNothing(t *testing.T) {
 	if !got.HasLevel || !got.Voice || got.Level != 5 || string(got.Payload) != "opus" {
 		t.Errorf("%+v", got)
 	}
-}
-
-// FuzzReports: whatever a listener reports, loss stays a share and a round trip is not negative.
-func FuzzReports(f *testing.F) {
-	good, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 2, FractionLost: 255, LastSenderReport: 1 << 31, Delay: 1}}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(good)
-	n := deaf(metrics.Discard())
-	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if n.takeReports(now, b) != nil {
-			return
-		}
-		if r, ok := n.Reception(); ok && (r.Lost < 0 || r.Lost >= 1 || r.RoundTrip < 0) {
-			t.Errorf("%+v", r)
-		}
-	})
 }
 
 // wire is a socket whose incoming datagrams a test makes up. It notes when one is sent to a stranger.

@@ -2,7 +2,6 @@ package rtc
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,10 +14,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 
-	"rotunda/node/edge"
 	"rotunda/node/ingest"
 )
 
@@ -198,78 +195,6 @@ func TestTooManyStreams(t *testing.T) {
 	case <-bystander.Done():
 		t.Error("another session ended as well")
 	default:
-	}
-}
-
-// What strangers send to the media port is not answered and disturbs nobody.
-func TestStrangers(t *testing.T) {
-	noLeaks(t)
-	s, at := loopback(t, nil)
-	var answers sync.Map
-	e := serve(t, func(ctx context.Context, offer string) (*Session, string, error) {
-		n, answer, err := s.Play(ctx, offer)
-		answers.Store(n, answer)
-		return n, answer, err
-	})
-	got := make(chan Received, 1024)
-	p, err := DialPlayer(t.Context(), ClientConfig{URL: e.URL}, func(r Received) { got <- r })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close(context.Background())
-	session := await(t, e.sessions, "session")
-	await(t, session.Connected(), "connection")
-
-	stranger, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(at))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stranger.Close()
-	answer, _ := answers.Load(session)
-	_, ufrag, _ := strings.Cut(answer.(string), "a=ice-ufrag:")
-	ufrag, _, _ = strings.Cut(ufrag, "\r\n")
-	random := rand.New(rand.NewChaCha8([32]byte{1}))
-	for i := range uint16(500) {
-		for _, b := range garbage(t, random, ufrag) {
-			if _, err := stranger.Write(b); err != nil {
-				t.Fatal(err)
-			}
-		}
-		session.Send(0, &edge.Packet{Sequence: i, Timestamp: uint32(i) * 960, Payload: []byte{0xf8, 1}})
-		if r := await(t, got, "packet in the storm"); r.Sequence != i {
-			t.Fatalf("sequence %d, want %d", r.Sequence, i)
-		}
-	}
-	// All of it has been read by now, being before the last packets in the same queue of the kernel's.
-	if err := stranger.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := stranger.Read(make([]byte, 1500)); err == nil {
-		t.Errorf("a stranger got an answer of %d bytes", n)
-	}
-}
-
-// garbage is one of each kind of datagram that a stranger may send.
-func garbage(t *testing.T, random *rand.Rand, ufrag string) [][]byte {
-	noise := make([]byte, 1+random.IntN(1400))
-	for i := range noise {
-		noise[i] = byte(random.Uint32())
-	}
-	check := func(setters ...stun.Setter) []byte {
-		m, err := stun.Build(append([]stun.Setter{stun.TransactionID, stun.BindingRequest}, setters...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Raw
-	}
-	hello := append([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 1, 0, 0, 48, 0, 0, 0, 0, 0, 0, 0, 48, 254, 253}, noise[:min(len(noise), 46)]...)
-	media := append([]byte{0x80, 111}, noise...)
-	return [][]byte{
-		noise, hello, media,
-		check(),
-		check(stun.NewUsername(ufrag+":x"), stun.NewShortTermIntegrity("guessed"), stun.Fingerprint),
-		check(stun.NewUsername(ufrag + ":x")),
-		check(stun.NewUsername("nobody:x"), stun.NewShortTermIntegrity("guessed"), stun.Fingerprint),
 	}
 }
 

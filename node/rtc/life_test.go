@@ -14,7 +14,6 @@ import (
 	"github.com/pion/logging"
 	"github.com/pion/transport/v5/vnet"
 
-	"rotunda/node/edge"
 	"rotunda/node/ingest"
 )
 
@@ -74,14 +73,17 @@ func (w *world) end(t *testing.T) {
 	}
 }
 
+// publishing opens sessions whose audio nobody takes.
+func publishing(s *Server) func(context.Context, string) (*Session, string, error) {
+	return func(ctx context.Context, offer string) (*Session, string, error) {
+		return s.Publish(ctx, offer, func(ingest.Packet) {})
+	}
+}
+
 // A publisher who vanishes without a word is gone after ten seconds; a bubble that ends proves that nothing is left.
 func TestVanishedPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) {
-			return func(ctx context.Context, offer string) (*Session, string, error) {
-				return s.Publish(ctx, offer, func(ingest.Packet) {})
-			}
-		})
+		w := newWorld(t, publishing)
 		p, err := DialPublisher(t.Context(), w.client)
 		if err != nil {
 			t.Fatal(err)
@@ -105,11 +107,40 @@ func TestVanishedPeer(t *testing.T) {
 	})
 }
 
+// A speaker is shown all the time that the node lives, though they say nothing, and sees at once when it is not.
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, publishing)
+		p, err := DialPublisher(t.Context(), w.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(pulseEvery) // the handshake is over on both sides
+		for i := range 100 {
+			before := p.Came()
+			time.Sleep(2 * pulseEvery)
+			if p.Came() == before {
+				t.Errorf("nothing came after %v", time.Duration(2*i)*pulseEvery)
+			}
+		}
+		w.cut.Store(true)
+		time.Sleep(pulseEvery)
+		before := p.Came()
+		time.Sleep(time.Second)
+		if p.Came() != before {
+			t.Error("something comes from a server that is cut off")
+		}
+		p.Close(t.Context())
+		<-(<-w.e.sessions).Done()
+		w.end(t)
+	})
+}
+
 // A client that says goodbye in DTLS only (a closed browser tab) ends its session at once.
 func TestClosedTab(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) { return s.Play })
-		p, err := DialPlayer(t.Context(), w.client, func(Received) {})
+		w := newWorld(t, publishing)
+		p, err := DialPublisher(t.Context(), w.client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,51 +156,19 @@ func TestClosedTab(t *testing.T) {
 	})
 }
 
-// Sender and receiver reports flow: the server learns of loss and round trip.
-func TestReception(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) { return s.Play })
-		var lose atomic.Int32
-		p, err := DialPlayer(t.Context(), w.client, func(Received) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		session := <-w.e.sessions
-		w.router.AddChunkFilter(func(c vnet.Chunk) bool { // every fourth packet of audio is lost
-			b := c.UserData()
-			return len(b) < 2 || b[0]&0xc0 != 0x80 || b[1]&0x7f != 111 || lose.Add(1)%4 != 0
-		})
-		<-session.Connected()
-		if _, ok := session.Reception(); ok {
-			t.Error("a report before the first packet")
-		}
-		for i := range uint16(250) {
-			session.Send(0, &edge.Packet{Sequence: i, Timestamp: uint32(i) * 960, Payload: []byte{0xf8}})
-			time.Sleep(20 * time.Millisecond)
-		}
-		r, ok := session.Reception()
-		if !ok || r.Lost < .2 || r.Lost > .3 || r.RoundTrip < 19*time.Millisecond || r.RoundTrip > 30*time.Millisecond {
-			t.Errorf("Reception = %+v, %v, want a quarter lost and 20 ms", r, ok)
-		}
-		p.Close(t.Context())
-		<-session.Done()
-		w.end(t)
-	})
-}
-
 // Closing the server ends the sessions on it, and opens no new one.
 func TestServerClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, func(s *Server) func(context.Context, string) (*Session, string, error) { return s.Play })
-		p, err := DialPlayer(t.Context(), w.client, func(Received) {})
+		w := newWorld(t, publishing)
+		p, err := DialPublisher(t.Context(), w.client)
 		if err != nil {
 			t.Fatal(err)
 		}
 		session := <-w.e.sessions
 		w.end(t)
 		<-session.Done()
-		if _, _, err := w.server.Play(t.Context(), chromium); err != ErrClosed {
-			t.Errorf("Play after Close: %v", err)
+		if _, _, err := w.server.Publish(t.Context(), chromium, nil); err != ErrClosed {
+			t.Errorf("Publish after Close: %v", err)
 		}
 		if err := w.server.Close(); err != nil {
 			t.Error(err)

@@ -3,9 +3,7 @@ package rtc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,63 +18,8 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"rotunda"
-	"rotunda/metrics"
-	"rotunda/node/edge"
 	"rotunda/node/ingest"
 )
-
-// Fifty listeners hear every packet, on one socket.
-func TestFiftyListeners(t *testing.T) {
-	noLeaks(t)
-	const listeners, packets = 50, 25
-	s, _ := loopback(t, nil)
-	e := serve(t, s.Play)
-	var heard [listeners]atomic.Int32
-	var all sync.WaitGroup
-	all.Add(listeners)
-	players := make(chan *Player, listeners)
-	for i := range listeners {
-		go func() {
-			p, err := DialPlayer(t.Context(), ClientConfig{URL: e.URL}, func(r Received) {
-				if want := heard[i].Load(); r.Sequence != uint16(want) || r.Sources.Len() != 1 {
-					t.Errorf("listener %d: packet %d with %d sources, want number %d", i, r.Sequence, r.Sources.Len(), want)
-				}
-				if heard[i].Add(1) == packets {
-					all.Done()
-				}
-			})
-			if err != nil {
-				t.Error(err)
-			}
-			players <- p
-		}()
-	}
-	var sessions []*Session
-	for range listeners {
-		session := await(t, e.sessions, "session")
-		await(t, session.Connected(), "connection")
-		sessions = append(sessions, session)
-	}
-	defer func() {
-		for range listeners {
-			if p := <-players; p != nil {
-				p.Close(context.Background())
-			}
-		}
-	}()
-	tick := time.NewTicker(rotunda.FrameDuration)
-	defer tick.Stop()
-	for i := range packets {
-		p := edge.Packet{Sequence: uint16(i), Timestamp: uint32(i) * rotunda.FrameTicks, Sources: rotunda.SourcesOf(9), Payload: []byte{0xf8, 1, 2}}
-		for _, session := range sessions {
-			session.Send(0, &p)
-		}
-		<-tick.C
-	}
-	done := make(chan struct{})
-	go func() { all.Wait(); close(done) }()
-	await(t, done, "all packets at all listeners")
-}
 
 // A sink that panics costs its own session and nothing else.
 func TestPanicStaysInside(t *testing.T) {
@@ -217,8 +160,10 @@ func TestWildcardSocket(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			e := serve(t, s.Play)
-			p, err := DialPlayer(t.Context(), ClientConfig{URL: e.URL}, func(Received) {})
+			e := serve(t, func(ctx context.Context, offer string) (*Session, string, error) {
+				return s.Publish(ctx, offer, func(ingest.Packet) {})
+			})
+			p, err := DialPublisher(t.Context(), ClientConfig{URL: e.URL})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,108 +183,6 @@ func globalIPv6(t *testing.T) netip.Addr {
 		}
 	}
 	return netip.Addr{}
-}
-
-// deaf is a connected player that takes no packets, for tests of Send alone.
-func deaf(m *metrics.Set) *Session {
-	up := make(chan struct{})
-	close(up)
-	s := &Server{metrics: m, logger: slog.New(slog.DiscardHandler)}
-	return &Session{server: s, connected: up, stop: make(chan struct{}), player: player{tracks: make([]*webrtc.TrackLocalStaticRTP, 1), ready: make(chan struct{}, 1)}}
-}
-
-func TestSendNeverBlocksNorAllocates(t *testing.T) {
-	m := metrics.New("test", "none")
-	n := deaf(m)
-	p := edge.Packet{Payload: make([]byte, 120)}
-	for i := range 2 * queueLen {
-		p.Sequence = uint16(i)
-		n.Send(0, &p)
-	}
-	if a := testing.AllocsPerRun(100, func() { n.Send(0, &p) }); a != 0 {
-		t.Errorf("%v allocations for each packet sent", a)
-	}
-	n.Close()
-	n.Send(0, &p)
-	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	for _, want := range []string{
-		fmt.Sprintf(`rotunda_egress_dropped_total{reason="queue_full"} %d`, queueLen+101), `rotunda_egress_dropped_total{reason="closed"} 1`,
-	} {
-		if !strings.Contains(w.Body.String(), want) {
-			t.Errorf("/metrics lacks %s", want)
-		}
-	}
-}
-
-func TestQueue(t *testing.T) {
-	var q queue
-	var item queued
-	if q.pop(&item) {
-		t.Error("something in an empty queue")
-	}
-	payload := []byte{0}
-	for i := range queueLen + 3 {
-		payload[0] = byte(i)
-		if dropped := q.push(i%4, &edge.Packet{Sequence: uint16(i), Sources: rotunda.SourcesOf(rotunda.SSRC(i)), Payload: payload}); dropped != (i >= queueLen) {
-			t.Errorf("push %d: dropped %v", i, dropped)
-		}
-	}
-	for i := 3; i < queueLen+3; i++ { // the oldest three are gone
-		if !q.pop(&item) || item.sequence != uint16(i) || item.track != i%4 || item.payload[0] != byte(i) || item.sources.At(0) != rotunda.SSRC(i) {
-			t.Errorf("pop: %+v, want number %d", item, i)
-		}
-	}
-	if q.pop(&item) {
-		t.Error("more than was put in")
-	}
-	q.push(0, &edge.Packet{Payload: []byte{1, 2}})
-	q.pop(&item)
-	q.push(0, &edge.Packet{Payload: []byte{3, 4}})
-	if string(item.payload) != "\x01\x02" {
-		t.Errorf("a packet changed under its reader: %x", item.payload)
-	}
-}
-
-func TestRoundTrip(t *testing.T) {
-	now := time.Date(2036, 2, 7, 6, 28, 20, 0, time.UTC) // just after NTP's seconds wrap
-	for _, c := range []struct {
-		sent, held, want time.Duration // sent: before now
-		ok               bool
-	}{
-		{180 * time.Millisecond, 100 * time.Millisecond, 80 * time.Millisecond, true},
-		{10 * time.Second, 0, 10 * time.Second, true},
-		{100 * time.Millisecond, 100 * time.Millisecond, 0, true},
-		{100 * time.Millisecond, time.Second, 0, false}, // held it before it was sent
-	} {
-		got, ok := roundTrip(now, ntpShort(now.Add(-c.sent)), uint32(c.held*65536/time.Second))
-		if ok != c.ok || (got-c.want).Abs() > 50*time.Microsecond {
-			t.Errorf("sent %v ago, held %v: %v, %v, want %v, %v", c.sent, c.held, got, ok, c.want, c.ok)
-		}
-	}
-	if _, ok := roundTrip(now, 0, 5); ok {
-		t.Error("a round trip without a sender report")
-	}
-}
-
-func TestLosses(t *testing.T) {
-	m := metrics.New("test", "none")
-	l := losses{gauge: m.EgressLost}
-	a, b := &Session{}, &Session{}
-	for _, step := range []struct {
-		do   func()
-		want string
-	}{
-		{func() { l.report(a, .5) }, "0.5"}, {func() { l.report(b, 0) }, "0.25"}, {func() { l.report(a, .25) }, "0.125"},
-		{func() { l.forget(b) }, "0.25"}, {func() { l.forget(b) }, "0.25"}, {func() { l.forget(a) }, "0"},
-	} {
-		step.do()
-		w := httptest.NewRecorder()
-		m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-		if !strings.Contains(w.Body.String(), "rotunda_egress_lost_ratio "+step.want+"\n") {
-			t.Errorf("the mean is not %s", step.want)
-		}
-	}
 }
 
 // Redirects are followed with the token and the offer, errors are shown in the server's words.

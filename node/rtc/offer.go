@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/pion/webrtc/v4"
-
-	"rotunda/node/edge"
 )
 
 // The bounds of an offer.
@@ -16,8 +14,7 @@ const (
 	// OfferMax is the longest offer that is read, in bytes.
 	OfferMax   = 32 << 10
 	linesMax   = 1500
-	mediaMax   = 8             // m-lines of any kind
-	tracksMax  = edge.SlotsMax // audio m-lines of a player
+	mediaMax   = 8 // m-lines of any kind
 	opusFormat = "minptime=10;useinbandfec=1;usedtx=1"
 	// audioLevelURI is the header extension with the level of a packet (RFC 6464 §4).
 	audioLevelURI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
@@ -40,14 +37,13 @@ var opus = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 4
 
 // offerFacts is what an offer turned out to ask for.
 type offerFacts struct {
-	audio   int  // audio m-lines
 	passive bool // the peer waits for our ClientHello, as ffmpeg does
 }
 
-// canonicalOffer checks an offer against what a session of kind k may be and leaves out what we do not want pion to know:
+// canonicalOffer checks an offer against what a session may be and leaves out what we do not want pion to know:
 // remote candidates (nothing may be sent where nobody has proven to be), simulcast, all but the first SSRC of an m-line.
 // The directions of audio become the only ones that make sense. A non-nil error wraps ErrOffer.
-func canonicalOffer(k kind, offer string) (string, offerFacts, error) {
+func canonicalOffer(offer string) (string, offerFacts, error) {
 	if len(offer) > OfferMax {
 		return "", offerFacts{}, fmt.Errorf("%w: longer than %d bytes", ErrOffer, OfferMax)
 	}
@@ -55,7 +51,7 @@ func canonicalOffer(k kind, offer string) (string, offerFacts, error) {
 	if len(lines) > linesMax {
 		return "", offerFacts{}, fmt.Errorf("%w: more than %d lines", ErrOffer, linesMax)
 	}
-	r := offerReader{kind: k}
+	r := offerReader{}
 	r.out.Grow(len(offer))
 	for i, line := range lines {
 		line = strings.TrimSuffix(line, "\r")
@@ -74,10 +70,10 @@ func canonicalOffer(k kind, offer string) (string, offerFacts, error) {
 
 // offerReader goes through an offer line by line.
 type offerReader struct {
-	kind      kind
 	out       strings.Builder
 	facts     offerFacts
 	media     int    // m-lines so far
+	audio     int    // of audio
 	inAudio   bool   // the current section is audio
 	direction string // of the current section; at first, of the session
 	session   string // direction for sections that name none
@@ -89,7 +85,6 @@ var (
 	errSetup     = errors.New("a=setup is none of actpass, active and passive")
 	errNoAudio   = errors.New("no audio")
 	errOneAudio  = errors.New("a publisher offers exactly one audio track")
-	errManyAudio = fmt.Errorf("more than %d audio tracks", tracksMax)
 	errManyMedia = fmt.Errorf("more than %d media sections", mediaMax)
 )
 
@@ -126,7 +121,7 @@ func (r *offerReader) line(line string) error {
 		if r.ssrc == "" {
 			r.ssrc = id
 		}
-		if r.kind == play || id != r.ssrc {
+		if id != r.ssrc {
 			return nil
 		}
 	}
@@ -151,12 +146,8 @@ func (r *offerReader) section(line string) error {
 	switch name {
 	case "audio":
 		r.inAudio = true
-		r.facts.audio++
-		if r.kind == publish && r.facts.audio > 1 {
+		if r.audio++; r.audio > 1 {
 			return errOneAudio
-		}
-		if r.facts.audio > tracksMax {
-			return errManyAudio
 		}
 	case "video": // rejected in the answer, as publishers like OBS expect
 		r.inAudio = false
@@ -172,10 +163,7 @@ func (r *offerReader) closeSection() error {
 	if !r.inAudio {
 		return nil
 	}
-	want := "sendonly"
-	if r.kind == play {
-		want = "recvonly"
-	}
+	const want = "sendonly"
 	if r.direction != want && r.direction != "sendrecv" {
 		return fmt.Errorf("audio is %s, want %s", r.direction, want)
 	}
@@ -188,7 +176,7 @@ func (r *offerReader) end() error {
 	if err := r.closeSection(); err != nil {
 		return err
 	}
-	if r.facts.audio == 0 {
+	if r.audio == 0 {
 		return errNoAudio
 	}
 	return nil
@@ -199,10 +187,10 @@ func (r *offerReader) write(line string) {
 	r.out.WriteString("\r\n")
 }
 
-// finishAnswer turns pion's answer to an offer of so many audio tracks into ours: the candidates are those of the
+// finishAnswer turns pion's answer into ours: the candidates are those of the
 // configuration, and Opus is asked for with in-band FEC and DTX (RFC 7587 §6.1) whatever the offer said. An answer that
-// does not take all the tracks is an error that wraps ErrOffer.
-func finishAnswer(answer string, audio int, addresses []netip.AddrPort) (string, error) {
+// does not take the track is an error that wraps ErrOffer.
+func finishAnswer(answer string, addresses []netip.AddrPort) (string, error) {
 	var out strings.Builder
 	taken := 0
 	payload := "" // payload type of Opus in this section
@@ -221,7 +209,7 @@ func finishAnswer(answer string, audio int, addresses []netip.AddrPort) (string,
 			payload = pt
 			taken++
 			fmt.Fprintf(&out, "%s\r\na=fmtp:%s %s\r\n", line, pt, opusFormat)
-			if taken == 1 { // in the first section that is not rejected: the one that the others are bundled with
+			if taken == 1 {
 				writeCandidates(&out, addresses)
 			}
 			continue
@@ -229,8 +217,8 @@ func finishAnswer(answer string, audio int, addresses []netip.AddrPort) (string,
 		out.WriteString(line)
 		out.WriteString("\r\n")
 	}
-	if taken != audio {
-		return "", fmt.Errorf("%w: Opus at 48 kHz is not offered on every audio track", ErrOffer)
+	if taken != 1 {
+		return "", fmt.Errorf("%w: Opus at 48 kHz is not offered", ErrOffer)
 	}
 	return out.String(), nil
 }

@@ -22,7 +22,7 @@ const readErrorsMax = 1000
 // returns and is not called after Done. ctx bounds the negotiation, not the session. An error that is the offer's fault
 // wraps ErrOffer; ErrBusy and ErrClosed say that no offer would do.
 func (s *Server) Publish(ctx context.Context, offer string, sink func(ingest.Packet)) (*Session, string, error) {
-	return s.open(ctx, publish, offer, func(n *Session, _ offerFacts) error {
+	return s.open(ctx, offer, func(n *Session) {
 		var taken atomic.Bool
 		n.pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 			if taken.Swap(true) || track.Kind() != webrtc.RTPCodecTypeAudio {
@@ -38,7 +38,6 @@ func (s *Server) Publish(ctx context.Context, offer string, sink func(ingest.Pac
 				untilClosed(func() error { _, _, err := receiver.Read(buf); return err })
 			})
 		})
-		return nil
 	})
 }
 

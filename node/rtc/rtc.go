@@ -1,5 +1,5 @@
-// Package rtc is where audio enters and leaves the mesh as WebRTC: a server whose sessions all share one UDP socket, and
-// the client half that the terminal commands and the tests use. It is the only importer of pion.
+// Package rtc is where audio enters the mesh as WebRTC: a server of microphones whose sessions all share one UDP socket, and
+// the client half, of speakers and listeners, that the terminal commands and the tests use. Listeners are package egress's.
 //
 // # The server
 //
@@ -11,7 +11,7 @@
 //   - the candidates of an answer are exactly the configured ones, whatever the socket is bound to;
 //   - a peer can negotiate Opus audio and nothing else.
 //
-// Publish opens a session that gives audio (WHIP, RFC 9725), Play one that takes it (WHEP). A session ends by Close, by a
+// Publish opens a session that gives audio (WHIP, RFC 9725). A session ends by Close, by a
 // DTLS close_notify from the peer, or about ten seconds after the peer was last heard, and then holds nothing any more.
 //
 // A peer can harm its own session only: what it can make the server keep is bounded, and a panic while its packets are
@@ -50,7 +50,7 @@ const sessionsMaxDefault = 4000
 
 // Config is what a Server is made of.
 type Config struct {
-	// Conn is the UDP socket of all sessions. The server owns it from then on and closes it.
+	// Conn is the UDP socket of all sessions, or a share of one. The server owns it from then on and closes it.
 	Conn net.PacketConn
 	// Addresses are the host candidates to offer, best first: where Conn is reached from outside, which behind a 1:1 NAT
 	// is not where it is bound. Loopback addresses are allowed. At least one, at most addressesMax.
@@ -72,7 +72,6 @@ type Server struct {
 	logger      *slog.Logger
 	mux         *mux
 	settings    webrtc.SettingEngine // copied for each session
-	losses      losses
 
 	mu       sync.Mutex // guards the rest
 	sessions map[*Session]struct{}
@@ -109,7 +108,6 @@ func NewServer(cfg Config) (*Server, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	s.losses.gauge = s.metrics.EgressLost
 	system, err := stdnet.NewNet() // one for all sessions: each would list the machine's interfaces again
 	if err != nil {
 		return nil, fmt.Errorf("rtc: network interfaces: %v", err)

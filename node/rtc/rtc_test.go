@@ -14,9 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"rotunda"
 	"rotunda/metrics"
-	"rotunda/node/edge"
 	"rotunda/node/ingest"
 )
 
@@ -156,48 +154,4 @@ func TestPublish(t *testing.T) {
 	if err := p.Write([]byte{1}, 20*time.Millisecond, 0, false); !errors.Is(err, ErrDone) {
 		t.Errorf("Write after Close = %v, want ErrDone", err)
 	}
-}
-
-func TestPlay(t *testing.T) {
-	noLeaks(t)
-	m := metrics.Discard()
-	s, _ := loopback(t, m)
-	e := serve(t, s.Play)
-	got := make(chan Received, 16)
-	p, err := DialPlayer(t.Context(), ClientConfig{URL: e.URL, Tracks: 3}, func(r Received) {
-		r.Payload = append([]byte(nil), r.Payload...)
-		got <- r
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	session := await(t, e.sessions, "session")
-	if n := session.Tracks(); n != 3 {
-		t.Fatalf("Tracks = %d, want 3", n)
-	}
-	await(t, session.Connected(), "connection")
-	for i := range 3 {
-		session.Send(i, &edge.Packet{
-			Sequence: uint16(100 + i), Timestamp: uint32(7000 + i), Marker: i == 1,
-			Sources: rotunda.SourcesOf(0xabc, rotunda.SSRC(i), 0xffffffff), Payload: []byte{0xf8, byte(i)},
-		})
-	}
-	seen := map[int]bool{}
-	for range 3 {
-		r := await(t, got, "packet")
-		i := r.Track
-		seen[i] = true
-		want := rotunda.SourcesOf(0xabc, rotunda.SSRC(i), 0xffffffff)
-		if r.Sequence != uint16(100+i) || r.Timestamp != uint32(7000+i) || r.Marker != (i == 1) || r.Sources != want || string(r.Payload) != string([]byte{0xf8, byte(i)}) {
-			t.Errorf("track %d got %+v", i, r)
-		}
-	}
-	if len(seen) != 3 {
-		t.Errorf("packets came on tracks %v", seen)
-	}
-	if err := p.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	await(t, session.Done(), "end of the session after DELETE")
-	session.Send(0, &edge.Packet{Payload: []byte{1}}) // does nothing, and does not block
 }

@@ -15,22 +15,14 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/rtcp"
 	"github.com/pion/transport/v5/packetio"
 	"github.com/pion/webrtc/v4"
-)
-
-// kind says which way a session's audio goes.
-type kind int
-
-const (
-	publish kind = iota // from the peer, WHIP
-	play                // to the peer, WHEP
 )
 
 // Session is one peer. All methods may be called concurrently.
 type Session struct {
 	id      string
-	kind    kind
 	server  *Server
 	pc      *webrtc.PeerConnection
 	asked   time.Time
@@ -42,8 +34,6 @@ type Session struct {
 	upOnce    sync.Once
 	done      chan struct{} // closed by run
 	readers   group
-
-	player // play only
 }
 
 // The bounds of what a peer can make a session keep.
@@ -63,15 +53,15 @@ func newCertificate() (*webrtc.Certificate, error) {
 }
 
 // open admits, negotiates and starts a session. prepare adds tracks and callbacks before the offer is applied.
-func (s *Server) open(ctx context.Context, k kind, offer string, prepare func(*Session, offerFacts) error) (_ *Session, answer string, err error) {
-	offer, facts, err := canonicalOffer(k, offer)
+func (s *Server) open(ctx context.Context, offer string, prepare func(*Session)) (_ *Session, answer string, err error) {
+	offer, facts, err := canonicalOffer(offer)
 	if err != nil {
 		return nil, "", err
 	}
 	var id [16]byte
 	rand.Read(id[:])
 	session := &Session{
-		id: hex.EncodeToString(id[:]), kind: k, server: s, asked: time.Now(),
+		id: hex.EncodeToString(id[:]), server: s, asked: time.Now(),
 		stop: make(chan struct{}), connected: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := s.admit(session); err != nil {
@@ -94,7 +84,7 @@ func (s *Server) open(ctx context.Context, k kind, offer string, prepare func(*S
 	return session, answer, nil
 }
 
-func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts, prepare func(*Session, offerFacts) error) (string, error) {
+func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts, prepare func(*Session)) (string, error) {
 	cert, err := n.server.certificate(n.asked)
 	if err != nil {
 		return "", err
@@ -103,9 +93,7 @@ func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts,
 		return "", fmt.Errorf("peer connection: %v", err)
 	}
 	n.pc.OnConnectionStateChange(n.stateChanged)
-	if err := prepare(n, facts); err != nil {
-		return "", err
-	}
+	prepare(n)
 	if err := n.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return "", fmt.Errorf("%w: %v", ErrOffer, err)
 	}
@@ -122,24 +110,21 @@ func (n *Session) negotiate(ctx context.Context, offer string, facts offerFacts,
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	return finishAnswer(n.pc.LocalDescription().SDP, facts.audio, n.server.addresses)
+	return finishAnswer(n.pc.LocalDescription().SDP, n.server.addresses)
 }
 
-// newPeerConnection makes a peer connection that knows Opus, receiver reports (RFC 3550 §6.4; a player's sender reports are
-// senderClock's) and nothing else.
+// newPeerConnection makes a peer connection that knows Opus, receiver reports (RFC 3550 §6.4) and nothing else.
 func (n *Session) newPeerConnection(cert webrtc.Certificate, facts offerFacts) (*webrtc.PeerConnection, error) {
 	media, err := mediaEngine()
 	if err != nil {
 		return nil, err
 	}
 	registry := &interceptor.Registry{}
-	if n.kind == publish {
-		reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(pionLogs{n.server.logger}))
-		if err != nil {
-			return nil, err
-		}
-		registry.Add(reports)
+	reports, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(pionLogs{n.server.logger}))
+	if err != nil {
+		return nil, err
 	}
+	registry.Add(reports)
 	settings := n.server.settings
 	settings.BufferFactory = n.buffer
 	if facts.passive {
@@ -181,7 +166,7 @@ func (n *Session) stateChanged(state webrtc.PeerConnectionState) {
 	}
 }
 
-// run is the session's own goroutine: it waits for the connection, sends, and takes everything down in the end.
+// run is the session's own goroutine: it waits for the connection and takes everything down in the end.
 func (n *Session) run() {
 	defer n.teardown()
 	defer n.recovered("session")
@@ -194,10 +179,25 @@ func (n *Session) run() {
 	case <-n.stop:
 		return
 	}
-	if n.kind == play {
-		n.send()
-	} else {
-		<-n.stop
+	n.pulse()
+}
+
+// pulseEvery is how often a speaker is shown that the node lives: nobody else sends them anything on this session, and a client
+// that follows package vigil doubts a node after 300 ms; one pulse may be lost on the way.
+const pulseEvery = 140 * time.Millisecond
+
+// pulse shows the peer that the node lives until the session ends, by an empty receiver report (RFC 3550 §6.4.2).
+func (n *Session) pulse() {
+	every := time.NewTicker(pulseEvery)
+	defer every.Stop()
+	report := []rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1}}
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-every.C:
+			_ = n.pc.WriteRTCP(report) // that it is lost is what the peer finds out
+		}
 	}
 }
 
@@ -215,7 +215,6 @@ func (n *Session) teardown() {
 		_ = n.pc.GracefulClose() // waits for pion's goroutines; nothing can be done about what it says
 	}
 	n.readers.wait()
-	n.server.losses.forget(n)
 	n.server.release(n)
 	close(n.done)
 }
@@ -225,6 +224,14 @@ func (n *Session) ID() string { return n.id }
 
 // Done is closed when the session has ended and holds nothing any more; the sink of Publish is not called after that.
 func (n *Session) Done() <-chan struct{} { return n.done }
+
+// AfterDone calls f when Done is closed, on a goroutine of its own.
+func (n *Session) AfterDone(f func()) {
+	go func() {
+		<-n.done
+		f()
+	}()
+}
 
 // Connected is closed when the peer's DTLS handshake is complete. It stays open in a session that ends before.
 func (n *Session) Connected() <-chan struct{} { return n.connected }

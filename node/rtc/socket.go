@@ -62,12 +62,18 @@ func (m *mux) GetConn(ufrag string, offered net.Addr) (net.PacketConn, error) {
 // that concerns one datagram: pion's mux would close all sessions.
 type socket struct {
 	net.PacketConn
-	udp *net.UDPConn // nil unless PacketConn is one: its netip methods allocate nothing
+	udp addrPortConn
+}
+
+// addrPortConn is a net.UDPConn, or what is like one in that it allocates nothing for an address.
+type addrPortConn interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
 }
 
 func newSocket(conn net.PacketConn) net.PacketConn {
-	udp, _ := conn.(*net.UDPConn)
-	if udp == nil {
+	udp, ok := conn.(addrPortConn)
+	if !ok {
 		return &packetSocket{conn}
 	}
 	return &socket{PacketConn: conn, udp: udp}

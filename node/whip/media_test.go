@@ -16,12 +16,13 @@ import (
 	"rotunda/control/token"
 	"rotunda/metrics"
 	"rotunda/node/edge"
+	"rotunda/node/egress"
 	"rotunda/node/ingest"
 	"rotunda/node/rtc"
 	"rotunda/node/whip"
 )
 
-// Real HTTP and real media: somebody publishes over WHIP, somebody listens over WHEP, both take their leave by DELETE.
+// Real HTTP and real media, on one socket: somebody publishes over WHIP, somebody listens over WHEP, both take their leave by DELETE.
 func TestWithMedia(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -29,12 +30,27 @@ func TestWithMedia(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := metrics.New("test", "none")
-	media, err := rtc.NewServer(rtc.Config{Conn: conn, Addresses: []netip.AddrPort{conn.LocalAddr().(*net.UDPAddr).AddrPort()}, Metrics: m})
+	addresses := []netip.AddrPort{conn.LocalAddr().(*net.UDPAddr).AddrPort()}
+	out, err := egress.New(egress.Config{Conn: conn, Addresses: addresses, Metrics: m})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { media.Close() })
-	players, speakers := make(chan *rtc.Session, 1), make(chan *rtc.Session, 1)
+	rctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- out.Run(rctx) }()
+	media, err := rtc.NewServer(rtc.Config{Conn: out.Rest(), Addresses: addresses, Metrics: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		media.Close()
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+	room := out.Room()
+	players, speakers := make(chan *egress.Session, 1), make(chan *rtc.Session, 1)
 	packets := make(chan ingest.Packet, 1)
 	server := httptest.NewServer(whip.New(whip.Config{
 		Metrics: m,
@@ -51,7 +67,7 @@ func TestWithMedia(t *testing.T) {
 				speakers <- s
 				return s, answer, err
 			}
-			s, answer, err := media.Play(ctx, r.Offer)
+			s, answer, err := out.Play(ctx, room, r.Offer)
 			players <- s
 			return s, answer, err
 		},
@@ -75,7 +91,7 @@ func TestWithMedia(t *testing.T) {
 	listener, speaker := <-players, <-speakers
 	<-listener.Connected()
 	p := <-packets
-	listener.Send(0, &edge.Packet{Sequence: p.Sequence, Timestamp: p.Timestamp, Sources: rotunda.SourcesOf(5), Payload: p.Payload})
+	room.Program(time.Now(), &edge.Packet{Sequence: p.Sequence, Timestamp: p.Timestamp, Sources: rotunda.SourcesOf(5), Payload: p.Payload})
 	if r := <-heard; r.Sequence != p.Sequence || r.Sources != rotunda.SourcesOf(5) {
 		t.Errorf("heard %+v", r)
 	}

@@ -12,29 +12,43 @@ type entry struct {
 	user    rotunda.UserID
 	room    rotunda.RoomID
 	kind    Kind
-	tag     string // entity tag of its ICE session
+	tag     string // entity tag of its ICE session; guarded by registry.mu
 }
 
 // registry knows the open sessions by id. The zero value is empty. A session leaves it when it is done.
 type registry struct {
-	mu   sync.Mutex // guards open
+	mu   sync.Mutex // guards open, and the tags
 	open map[string]*entry
 }
 
-// add enters a session and starts the goroutine that takes it out again.
+// add enters a session, which leaves when it has ended.
 func (r *registry) add(e *entry) {
+	id := e.session.ID()
 	r.mu.Lock()
 	if r.open == nil {
 		r.open = map[string]*entry{}
 	}
-	r.open[e.session.ID()] = e
+	r.open[id] = e
 	r.mu.Unlock()
-	go func() {
-		<-e.session.Done()
+	e.session.AfterDone(func() {
 		r.mu.Lock()
-		delete(r.open, e.session.ID())
+		delete(r.open, id)
 		r.mu.Unlock()
-	}()
+	})
+}
+
+func (r *registry) tag(e *entry) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return e.tag
+}
+
+// retag gives a session another entity tag: that of a new ICE session.
+func (r *registry) retag(e *entry) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.tag = newTag()
+	return e.tag
 }
 
 // find returns the session of that id if it has that address and belongs to user.

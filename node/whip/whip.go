@@ -7,8 +7,8 @@
 // A session belongs to the user who opened it: nobody else ends or changes it, whoever learns its address. What is refused
 // is refused before it costs anything: media type, length and token come before the offer is looked at.
 //
-// The server behind it is ICE-lite and needs no candidates: a trickled one is checked, acknowledged and ignored. ICE
-// restarts are not supported and say so (422); a client then opens a new session.
+// The server behind it is ICE-lite and needs no candidates: a trickled one is checked, acknowledged and ignored. A session that
+// is a Restarter takes restarts of ICE; others say that they do not (422), and a client then opens a new session.
 package whip
 
 import (
@@ -48,9 +48,15 @@ type Request struct {
 
 // Session is an open media session.
 type Session interface {
-	ID() string            // unguessable; it names the session's resource
-	Done() <-chan struct{} // closed when the session has ended
-	Close()                // ends it; may be called twice
+	ID() string       // unguessable; it names the session's resource
+	Close()           // ends it; may be called twice
+	AfterDone(func()) // calls it when the session has ended, on a goroutine of its own
+}
+
+// Restarter is a session that takes restarts of ICE: the client's new credentials are of no use to a lite server, and the fragment
+// (RFC 8840 §9) tells the client the server's.
+type Restarter interface {
+	Restart() (fragment string, ok bool)
 }
 
 // Errors that Open may wrap to have them answered as RFC 9725 or WHEP says. Config.Problem answers all others.
@@ -61,10 +67,14 @@ var (
 	errForeign = errors.New("the session is somebody else's") // 403
 )
 
-// Redirect is an error of Open that sends the client to another node (RFC 9725 §4.5).
-type Redirect struct{ URL string }
+// Redirect is an error of Open that sends the client to another node (RFC 9725 §4.5). Pages are told with 503 and the address in
+// the problem, because a browser follows a redirect to another origin without the token.
+type Redirect struct {
+	URL string // of the endpoint there
+	Why error  // for people
+}
 
-func (r *Redirect) Error() string { return "served by " + r.URL }
+func (r *Redirect) Error() string { return fmt.Sprintf("%v; %s takes sessions", r.Why, r.URL) }
 
 // Config is what the handler calls.
 type Config struct {
@@ -200,10 +210,10 @@ func (h *handler) patch(w http.ResponseWriter, r *http.Request, e *entry) {
 		problem(w, http.StatusPreconditionRequired, "precondition-required", "PATCH needs If-Match with the session's entity tag")
 		return
 	case "*":
-		problem(w, http.StatusUnprocessableEntity, "no-ice-restart", "ICE restarts are not supported; open a new session")
+		h.restart(w, e, fragment)
 		return
 	default:
-		if !matches(tag, e.tag) {
+		if !matches(tag, h.sessions.tag(e)) {
 			problem(w, http.StatusPreconditionFailed, "precondition-failed", "If-Match names another ICE session")
 			return
 		}
@@ -213,6 +223,27 @@ func (h *handler) patch(w http.ResponseWriter, r *http.Request, e *entry) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// restart restarts ICE, RFC 9725 §4.3.3.
+func (h *handler) restart(w http.ResponseWriter, e *entry, fragment string) {
+	r, ok := e.session.(Restarter)
+	if !ok {
+		problem(w, http.StatusUnprocessableEntity, "no-ice-restart", "ICE restarts are not supported; open a new session")
+		return
+	}
+	if err := parseFragment(fragment); err != nil {
+		problem(w, http.StatusBadRequest, "malformed-fragment", err.Error())
+		return
+	}
+	answer, ok := r.Restart()
+	if !ok {
+		h.fail(w, nil, errUnknown)
+		return
+	}
+	w.Header().Set("ETag", h.sessions.retag(e))
+	w.Header().Set("Content-Type", fragmentType)
+	_, _ = io.WriteString(w, answer)
 }
 
 // matches reports whether the list of entity tags of an If-Match header has tag. Weak ones never match (RFC 9110 §13.1.1).
@@ -257,6 +288,9 @@ func body(w http.ResponseWriter, r *http.Request, want string, limit int64) (str
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var elsewhere *Redirect
 	switch {
+	case errors.As(err, &elsewhere) && r.Header.Get("Origin") != "":
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
+		problem(w, http.StatusServiceUnavailable, "elsewhere", err.Error())
 	case errors.As(err, &elsewhere):
 		w.Header().Set("Location", elsewhere.URL)
 		w.WriteHeader(http.StatusTemporaryRedirect)

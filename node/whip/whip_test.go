@@ -27,7 +27,13 @@ type fakeSession struct {
 
 func (f *fakeSession) ID() string            { return f.id }
 func (f *fakeSession) Done() <-chan struct{} { return f.done }
-func (f *fakeSession) Close()                { f.once.Do(func() { close(f.done) }) }
+func (f *fakeSession) AfterDone(fn func()) {
+	go func() {
+		<-f.done
+		fn()
+	}()
+}
+func (f *fakeSession) Close() { f.once.Do(func() { close(f.done) }) }
 
 var errToken = errors.New("token")
 
@@ -152,6 +158,7 @@ func TestPostRefused(t *testing.T) {
 		{name: "not live", body: "x", headers: []string{ada, sdp}, err: room.ErrNotLive, status: 409, opened: true},
 		{name: "busy", body: "x", headers: []string{ada, sdp}, err: ErrBusy, status: 503, header: "Retry-After: 2", opened: true},
 		{name: "elsewhere", body: "x", headers: []string{ada, sdp}, err: &Redirect{URL: "https://b.test/v1/rooms/r1/whip"}, status: 307, header: "Location: https://b.test/v1/rooms/r1/whip", opened: true},
+		{name: "elsewhere, a page", body: "x", headers: []string{ada, sdp, "Origin: https://a.test"}, err: &Redirect{URL: "https://b.test/v1/rooms/r1/whip"}, status: 503, header: "Retry-After: 2", opened: true},
 		{name: "another error", body: "x", headers: []string{ada, sdp}, err: errors.New("?"), status: 418, opened: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
