@@ -9,6 +9,7 @@ import (
 
 	"rotunda/control/etcdlog"
 	"rotunda/control/eventlog"
+	"rotunda/control/fence"
 )
 
 // The operator's verbs for the control log, on the admin address. A backup, a restore and a look at every chain take as long
@@ -148,7 +149,7 @@ func restore(w http.ResponseWriter, q *http.Request, log *etcdlog.Log) error {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := log.Restore(q.Context(), file); err != nil {
+	if err := log.Restore(q.Context(), file, fence.Chain); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -109,6 +109,7 @@ func (r *roomServer) attend(ctx context.Context) {
 		now := time.Now()
 		r.report(now)
 		r.enforced.settle(now)
+		r.audience.tape.expire(now, false)
 		if now.Before(next) || !r.control.Available() {
 			continue
 		}
@@ -200,6 +201,9 @@ func (r *roomServer) stageNews(now time.Time, n *stageNews) []room.Command {
 		}
 	}
 	n.away, n.dead = away, dead
+	if cmd, needed := r.standbyNews(members); needed {
+		cmds = append(cmds, cmd)
+	}
 	return cmds
 }
 

@@ -32,6 +32,7 @@ type crowd struct {
 	node   rotunda.NodeID
 	mesh   *cascade.Mesh
 	logger *slog.Logger
+	room   *roomServer // whose it is
 
 	mu        sync.Mutex // guards what follows; no call into the mesh is made while it is held
 	attending map[*api.Attendee]struct{}
@@ -51,9 +52,9 @@ type crowd struct {
 	pub    *cascade.Publication
 }
 
-func newCrowd(id rotunda.RoomID, node rotunda.NodeID, mesh *cascade.Mesh, logger *slog.Logger) *crowd {
+func newCrowd(id rotunda.RoomID, node rotunda.NodeID, mesh *cascade.Mesh, logger *slog.Logger, room *roomServer) *crowd {
 	return &crowd{
-		id: id, node: node, mesh: mesh, logger: logger, attending: map[*api.Attendee]struct{}{}, since: map[rotunda.UserID]time.Time{},
+		id: id, node: node, mesh: mesh, logger: logger, room: room, attending: map[*api.Attendee]struct{}{}, since: map[rotunda.UserID]time.Time{},
 		left: map[rotunda.UserID]time.Time{}, reactions: map[int64]map[string]int{}, changed: make(chan struct{}),
 	}
 }
@@ -90,6 +91,7 @@ func (c *crowd) place(origin rotunda.NodeID) {
 	c.told = nil
 	c.mu.Unlock()
 	c.sub.OnSum(c.take)
+	c.sub.OnAsk(c.room.answer)
 }
 
 // take is told the sum over the mesh.
@@ -236,7 +238,7 @@ func (c *crowd) recent(now time.Time) map[string]int {
 func (c *crowd) roster() []presence.Person {
 	seen := map[rotunda.UserID]presence.Person{}
 	for a := range c.attending {
-		if !a.Hidden && a.User != "" {
+		if said, _ := c.room.profile(a.User); !said.Hidden && a.User != "" {
 			seen[a.User] = presence.Person{User: a.User, Name: a.Name, Avatar: a.Avatar}
 		}
 	}

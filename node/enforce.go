@@ -75,15 +75,22 @@ func (e *enforcement) voice(now time.Time, ssrc rotunda.SSRC) {
 }
 
 // settle ends the measurements whose time is over.
-func (e *enforcement) settle(now time.Time) {
+func (e *enforcement) settle(now time.Time) { e.finish(now, "") }
+
+// finish ends the measurements whose time is over, and those of who may be heard again: what is forwarded of them from now on
+// is meant.
+func (e *enforcement) finish(now time.Time, again rotunda.UserID) {
 	if e.watches.Load() == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.watches.Load() == nil { // another has finished the last one
+		return
+	}
 	var going []*watch
 	for _, w := range *e.watches.Load() {
-		if now.Before(w.until) {
+		if now.Before(w.until) && w.user != again {
 			going = append(going, w)
 			continue
 		}
@@ -116,9 +123,14 @@ func restricted(c control.Change) map[rotunda.UserID]time.Time {
 // r.mu held.
 func (r *roomServer) expel(c control.Change) {
 	gone := map[rotunda.UserID]bool{}
+	now := time.Now()
 	for _, e := range append(slices.Clip(c.Facts), c.Event) {
-		if e.Type == room.EventRemoved {
-			gone[e.User] = true
+		if e.Type != room.EventRemoved {
+			continue
+		}
+		gone[e.User] = true
+		if ssrc := r.state.SSRC(e.User); ssrc != 0 && now.Sub(e.At) < historyAge {
+			r.audience.tape.withhold(now, ssrc)
 		}
 	}
 	for _, p := range *r.audience.players.Load() {
@@ -143,6 +155,9 @@ func (r *roomServer) enforce(c control.Change) {
 			before = append(before, &watch{user: user, ssrc: c.State.SSRC(user), decided: decided})
 			mics[user] = m
 		}
+	}
+	if c.Event.Type == room.EventUnmuted {
+		r.enforced.finish(time.Now(), c.Event.User)
 	}
 	r.reconcile()
 	r.expel(c)

@@ -80,21 +80,36 @@ func TestEnforcementTime(t *testing.T) {
 			})
 		}
 	}
-	var byLog, without lastPackets
-	for range 40 {
+	// With the race detector, whatever else takes the cores for a moment makes a measurement late; what is wrong here makes all of
+	// them late.
+	keeper := 0 // the node that keeps the log
+	tries := 1
+	if raceDetector {
+		tries = 3
+	}
+	for try := range tries {
+		var byLog, without lastPackets
+		for range 40 {
+			open()
+			m.muteEach(id, speakers, &byLog)
+		}
 		open()
-		m.muteEach(id, speakers, &byLog)
+		m.stops[keeper]()
+		m.muteEach(id, speakers, &without)
+		m.start(m.nodes[keeper].cfg)
+		keeper = len(m.nodes) - 1
+		m.eventually("the log is back", func() bool { return m.nodes[1].control.Available() && m.nodes[2].control.Available() })
+		t.Logf("by the log:      %v", &byLog)
+		t.Logf("without the log: %v", &without)
+		if len(byLog.times) < 200 || len(without.times) < len(speakers) {
+			t.Fatalf("%d and %d decisions were measured", len(byLog.times), len(without.times))
+		}
+		if byLog.at(.99) <= 250*time.Millisecond && without.at(1) <= 250*time.Millisecond+150*time.Millisecond {
+			return
+		}
+		t.Logf("measurement %d: p99 %v by the log, worst %v without; want at most 250 ms, and 150 ms of patience more", try+1, byLog.at(.99), without.at(1))
 	}
-	open()
-	log := m.nodes[0].cfg
-	m.stops[0]()
-	m.muteEach(id, speakers, &without)
-	m.start(log)
-	t.Logf("by the log:      %v", &byLog)
-	t.Logf("without the log: %v", &without)
-	if len(byLog.times) < 200 || byLog.at(.99) > 250*time.Millisecond || without.at(1) > 250*time.Millisecond+150*time.Millisecond {
-		t.Errorf("p99 %v by the log, worst %v without; want at most 250 ms, and 150 ms of patience more", byLog.at(.99), without.at(1))
-	}
+	t.Error("no measurement kept to the bounds")
 }
 
 // muteEach has everybody muted at the same time and waits until no packet of theirs comes any more.

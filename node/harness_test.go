@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -56,7 +57,7 @@ func startNodes(t *testing.T, n int) *testMesh {
 			HTTP: config.HTTP{Listen: web}, Media: config.Media{Listen: "127.0.0.1:0"}, Admin: config.Admin{Listen: "127.0.0.1:0"},
 			Cascade: config.Cascade{Listen: freeAddress(t)}, // the others are told of it, so it cannot be 0
 			Gossip:  config.Gossip{Listen: freeAddress(t), KeyFile: filepath.Join(dir, "gossip.key"), Label: "test"},
-			TLS:     config.TLS{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, string(id)+".crt"), Key: filepath.Join(dir, string(id)+".key")},
+			TLS:     config.TLS{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, string(id)+".crt"), Key: filepath.Join(dir, string(id)+".key"), Region: filepath.Join(dir, string(id)+".region")},
 			Tokens:  config.Tokens{SigningKey: filepath.Join(dir, "token.key"), Guests: true},
 		}
 		if n > 1 {
@@ -128,12 +129,23 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// freeAddress is one that is free for TCP and for UDP, below those that the kernel gives to who connects (32768 and up).
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(22_000)))
+		if err != nil {
+			continue
+		}
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		l.Close()
+		if err == nil {
+			u.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no address is free for TCP and UDP")
+	return ""
 }
 
 // eventually waits until holds does, for at most 20 s.
@@ -208,6 +220,46 @@ func (p *person) at(node int) *person {
 	return &q
 }
 
+// encodedTone is a second of a tone, for the whole hertz that are used here without a seam when it is played over and over.
+type encodedTone struct {
+	packets [][]byte
+	level   uint8 // -dBov, RFC 6464
+}
+
+// tones are those that were encoded already: with the race detector an encoder for each speaker would ask for more than the
+// nodes under test do.
+var tones struct {
+	sync.Mutex
+	of map[float64]encodedTone
+}
+
+func toneOf(hertz float64) (encodedTone, error) {
+	tones.Lock()
+	defer tones.Unlock()
+	if t, ok := tones.of[hertz]; ok {
+		return t, nil
+	}
+	enc, err := opus.NewEncoder(opus.EncoderConfig{})
+	if err != nil {
+		return encodedTone{}, err
+	}
+	var t encodedTone
+	tone, samples, packet := pcm.Tone{Hertz: hertz, Amplitude: 0.3}, make([]float32, rotunda.FrameTicks), make([]byte, rotunda.PayloadMax)
+	for range time.Second / rotunda.FrameDuration {
+		tone.Fill(samples)
+		n, err := enc.Encode(samples, packet)
+		if err != nil {
+			return encodedTone{}, err
+		}
+		t.packets, t.level = append(t.packets, bytes.Clone(packet[:n])), pcm.Level(samples)
+	}
+	if tones.of == nil {
+		tones.of = map[float64]encodedTone{}
+	}
+	tones.of[hertz] = t
+	return t, nil
+}
+
 // sayTone opens p's microphone and plays a tone into it until the test ends or stop is called.
 func (p *person) sayTone(room string, hertz float64) (stop func()) {
 	p.m.t.Helper()
@@ -215,28 +267,20 @@ func (p *person) sayTone(room string, hertz float64) (stop func()) {
 	defer cancel()
 	pub, err := rtc.DialPublisher(ctx, rtc.ClientConfig{URL: fmt.Sprintf("%s/v1/rooms/%s/whip", p.url, room), Token: p.Token})
 	must(p.m.t, err)
-	enc, err := opus.NewEncoder(opus.EncoderConfig{})
+	tone, err := toneOf(hertz)
 	must(p.m.t, err)
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		tone := pcm.Tone{Hertz: hertz, Amplitude: 0.3}
-		samples, packet := make([]float32, rotunda.FrameTicks), make([]byte, rotunda.PayloadMax)
 		tick := time.NewTicker(rotunda.FrameDuration)
 		defer tick.Stop()
-		for {
+		for i := 0; ; i++ {
 			select {
 			case <-quit:
 				return
 			case <-tick.C:
 			}
-			tone.Fill(samples)
-			n, err := enc.Encode(samples, packet)
-			if err != nil {
-				p.m.t.Errorf("encode: %v", err)
-				return
-			}
-			if pub.Write(packet[:n], rotunda.FrameDuration, pcm.Level(samples), true) != nil {
+			if pub.Write(tone.packets[i%len(tone.packets)], rotunda.FrameDuration, tone.level, true) != nil {
 				return
 			}
 		}
@@ -308,6 +352,13 @@ func (e *ear) hears(hertz float64, others ...float64) bool {
 		}
 	}
 	return pcm.ToneAmplitude(last, hertz) > 0.15
+}
+
+// amplitude is how much of the tone is in the last half second.
+func (e *ear) amplitude(hertz float64) float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return pcm.ToneAmplitude(e.heard[max(0, len(e.heard)-pcm.Rate/2):], hertz)
 }
 
 // silent reports whether n packets from now on are silence or none come; ask again with the mark it returns.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rotunda"
@@ -14,35 +15,53 @@ import (
 	"rotunda/node/opus"
 )
 
-// home mixes one room's program, while somebody takes it: only then are the speakers pulled, decoded and encoded.
+// home mixes one room's program, while somebody takes it: only then are the speakers pulled, decoded and encoded. The room's
+// standby is one too, that writes nothing until home's program stops (standby.go).
 type home struct {
 	stream  rotunda.StreamID
 	pub     *cascade.Publication
+	mesh    *cascade.Mesh
 	metrics *metrics.Set
+	logger  *slog.Logger
+	took    func()        // is told that this standby has begun to mix; does not block
+	doubt   func(*home)   // is told that this process stood still, so that the log be asked; does not block
+	active  atomic.Bool   // it mixes; false: it stands by
+	begun   chan struct{} // capacity 1; a token when active is set from outside
 	stop    chan struct{} // closed by close
 	done    chan struct{}
 
-	mu      sync.Mutex // guards sources, mixing, pulls
-	sources []duty.Pull
-	mixing  bool
-	pulls   pulls
+	mu       sync.Mutex // guards what follows
+	sources  []duty.Pull
+	mixing   bool
+	pulls    pulls
+	other    *duty.Pull // the stream to watch: home's, the standby's; nil: none
+	watching *pulled    // other, while it is watched
 
 	mixMu sync.Mutex // guards what follows; taken for each frame
 	mixer *mix.Mixer
+	watch duty.Watch
+	due   time.Time                        // of the next step; zero: the first one
+	held  time.Time                        // nothing is written before: somebody else may be home; zero: not so
+	over  bool                             // somebody else is
+	heard time.Time                        // from then on silence is written too; zero: always
 	users map[rotunda.SSRC]rotunda.UserID  // who was ever mixed
 	talk  map[rotunda.UserID]time.Duration // how long each was heard, as far as it has not been reported
 }
 
-func openHome(bg *background, mesh *cascade.Mesh, stream rotunda.StreamID, m *metrics.Set, logger *slog.Logger) (*home, error) {
-	pub, err := mesh.Publish(stream)
+func (r *roomServer) openHome(stream rotunda.StreamID, active bool) (*home, error) {
+	pub, err := r.mesh.Publish(stream)
 	if err != nil {
 		return nil, err
 	}
-	h := &home{stream: stream, pub: pub, metrics: m, stop: make(chan struct{}), done: make(chan struct{})}
+	h := &home{
+		stream: stream, pub: pub, mesh: r.mesh, metrics: r.metrics, logger: r.logger, begun: make(chan struct{}, 1), stop: make(chan struct{}),
+		done: make(chan struct{}), took: func() { r.claim(stream.Epoch) }, doubt: r.doubt,
+	}
+	h.active.Store(active)
 	h.mixer = mix.New(mix.Options{}, opus.Codecs())
 	h.users, h.talk = map[rotunda.SSRC]rotunda.UserID{}, map[rotunda.UserID]time.Duration{}
-	h.pulls = pulls{mesh: mesh, logger: logger, sink: h.frame, begin: h.begin, gone: h.gone}
-	if !bg.start(h.run) {
+	h.pulls = pulls{mesh: r.mesh, ways: r.ways, logger: r.logger, sink: h.frame, begin: h.add, gone: h.gone}
+	if !r.bg.start(h.run) {
 		pub.Close()
 		return nil, errStopping
 	}
@@ -55,11 +74,11 @@ func (h *home) close() {
 	<-h.done
 }
 
-// setSources says who is mixed.
-func (h *home) setSources(sources []duty.Pull) {
+// set says who is mixed, and which stream is to be watched.
+func (h *home) set(sources []duty.Pull, other *duty.Pull) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.sources = sources
+	h.sources, h.other = sources, other
 	h.pull()
 }
 
@@ -70,6 +89,7 @@ func (h *home) pull() {
 	} else {
 		h.pulls.set(nil)
 	}
+	h.pullOther()
 }
 
 func (h *home) setMixing(on bool) {
@@ -83,10 +103,12 @@ func (h *home) setMixing(on bool) {
 func (h *home) frame(p duty.Pull, f *rotunda.Frame) {
 	h.mixMu.Lock()
 	defer h.mixMu.Unlock()
-	h.mixer.Push(time.Now(), p.SSRC, f)
+	if h.active.Load() {
+		h.mixer.Push(time.Now(), p.SSRC, f)
+	}
 }
 
-func (h *home) begin(p duty.Pull) {
+func (h *home) add(p duty.Pull) {
 	h.mixMu.Lock()
 	defer h.mixMu.Unlock()
 	h.mixer.Add(p.SSRC)
@@ -130,24 +152,24 @@ func (h *home) mix(ctx context.Context) {
 		case <-h.stop:
 			return
 		case <-timer.C:
+		case <-h.begun:
 		}
-		timer.Reset(time.Until(h.tick()))
+		timer.Reset(time.Until(h.step(time.Now())))
 	}
 	h.mixMu.Lock()
 	defer h.mixMu.Unlock()
 	h.mixer.Pause()
+	h.due = time.Time{}
 }
 
-// tick makes the frames that are due and returns when the next one is.
+// tick makes the frames that are due and returns when the next one is. Called with mixMu held.
 func (h *home) tick() time.Time {
-	h.mixMu.Lock()
-	defer h.mixMu.Unlock()
 	for {
 		now := time.Now()
 		if next := h.mixer.Next(); next.After(now) {
 			return next
 		}
-		if f, ok := h.mixer.Tick(now); ok {
+		if f, ok := h.mixer.Tick(now); ok && h.worth(now, &f) {
 			h.metrics.MixedFrames.Inc()
 			h.pub.Write(&f)
 			for i := range f.Sources.Len() {

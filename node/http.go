@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 
 	"rotunda"
@@ -19,6 +21,12 @@ const httpPlayersMax = 1000
 // it asks for no token: who listens this way is nobody in particular.
 func (n *Node) listenHTTP(w http.ResponseWriter, q *http.Request) {
 	s, err := n.openStream(q.Context(), rotunda.RoomID(q.PathValue("room")))
+	if errors.Is(err, api.ErrOverloaded) {
+		if base := n.elsewhere(rand.Int(), rotunda.RoomID(q.PathValue("room"))); base != "" {
+			http.Redirect(w, q, base+q.URL.Path, http.StatusTemporaryRedirect)
+			return
+		}
+	}
 	if err != nil {
 		api.WriteProblem(w, q, err)
 		return
@@ -29,6 +37,9 @@ func (n *Node) listenHTTP(w http.ResponseWriter, q *http.Request) {
 func (n *Node) openStream(ctx context.Context, id rotunda.RoomID) (*listen.Stream, error) {
 	if err := id.Valid(); err != nil {
 		return nil, control.ErrUnknownRoom
+	}
+	if _, draining := n.drain.deadline(); draining {
+		return nil, fmt.Errorf("the node is being emptied: %w", api.ErrOverloaded)
 	}
 	if n.sessions.http.Add(1) > httpPlayersMax {
 		n.sessions.http.Add(-1)
@@ -54,7 +65,7 @@ func (n *Node) joinStream(ctx context.Context, r *roomServer, s *listen.Stream) 
 	if state.Phase != room.Live {
 		return room.ErrNotLive
 	}
-	p := newPlayer("", s)
+	p := newPlayer("", "", s)
 	if err := r.join(p); err != nil {
 		return err
 	}

@@ -9,16 +9,19 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"rotunda"
 	"rotunda/cascade"
@@ -30,7 +33,9 @@ import (
 	"rotunda/control/token"
 	"rotunda/metrics"
 	"rotunda/node/config"
+	"rotunda/node/egress"
 	"rotunda/node/identity"
+	"rotunda/node/presence"
 	"rotunda/node/rtc"
 )
 
@@ -47,14 +52,23 @@ type Node struct {
 	// identity is this node's certificate and the authorities of the mesh.
 	identity *identity.Node
 
-	web, admin net.Listener
-	log        atomic.Pointer[etcdlog.Log] // nil while there is none
-	mesh       *cascade.Mesh
-	media      *rtc.Server
-	control    *control.Control // from start on
-	rooms      *rooms           // from start on
-	bg         *background
+	web, admin     net.Listener
+	webCertificate atomic.Pointer[tls.Certificate] // nil: plain HTTP
+	log            atomic.Pointer[etcdlog.Log]     // nil while there is none
+	mesh           *cascade.Mesh
+	listeners      *egress.Server   // owns the media socket
+	media          *rtc.Server      // the microphones, on the same socket
+	control        *control.Control // from start on
+	rooms          *rooms           // from start on
+	bg             *background
 
+	began     time.Time
+	drain     drain
+	elsewhere func(nth int, room rotunda.RoomID) string // the address of another node that takes sessions of a room; from start on
+	fences    atomic.Pointer[control.Control]           // who knows the rooms' fences; nil until there is a log
+	regions   identity.RegionKeys                       // none: this node has no part in fenced rooms
+
+	looks    *rate.Limiter
 	holders  holders
 	sessions struct{ listeners, speakers, http atomic.Int32 }
 	ready    chan struct{} // closed when the node serves
@@ -71,7 +85,7 @@ type keys struct {
 func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 	n := &Node{
 		cfg: cfg, build: build, logger: logger.With("node", cfg.ID), metrics: metrics.New(build.Version, build.Revision),
-		bg: newBackground(), ready: make(chan struct{}),
+		bg: newBackground(), began: time.Now(), ready: make(chan struct{}), drain: drain{orders: make(chan order, 1)}, looks: rate.NewLimiter(lookAgain, lookAgain),
 	}
 	id, err := identity.LoadNode(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key, time.Now())
 	if err != nil {
@@ -81,6 +95,18 @@ func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 		return nil, fmt.Errorf("%s is the certificate of node %s in %s, not of %s in %s", cfg.TLS.Cert, id.ID, id.Region, cfg.ID, cfg.Region)
 	}
 	n.identity = id
+	n.metrics.CertExpiry.With(certNode).Set(unix(id.NotAfter()))
+	if cfg.HTTP.Cert != "" {
+		if err := n.loadWebCertificate(cfg.HTTP); err != nil {
+			return nil, err
+		}
+	}
+	n.Reloaded(nil)
+	if cfg.TLS.Region != "" {
+		if n.regions, err = id.LoadRegionKeys(cfg.TLS.Region, time.Now()); err != nil {
+			return nil, err
+		}
+	}
 	if n.keys, err = loadKeys(cfg.Tokens); err != nil {
 		return nil, err
 	}
@@ -122,16 +148,19 @@ func (n *Node) openSockets(id *identity.Node) (err error) {
 	if n.web, err = net.Listen("tcp", n.cfg.HTTP.Listen); err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
-	media, err := listenUDP(n.cfg.Media.Listen)
+	media, streams, err := listenMedia(n.cfg.Media.Listen)
 	if err != nil {
 		return fmt.Errorf("media.listen: %w", err)
 	}
 	addresses, err := mediaAddresses(n.cfg.Media.Advertise, media.LocalAddr().(*net.UDPAddr).AddrPort())
 	if err == nil {
-		n.media, err = rtc.NewServer(rtc.Config{Conn: media, Addresses: addresses, Metrics: n.metrics, Logger: n.logger})
+		n.listeners, err = egress.New(egress.Config{Conn: media, TCP: streams, Addresses: addresses, Metrics: n.metrics, Logger: n.logger})
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("media: %w", err), media.Close())
+		return errors.Join(fmt.Errorf("media: %w", err), media.Close(), streams.Close())
+	}
+	if n.media, err = rtc.NewServer(rtc.Config{Conn: n.listeners.Rest(), Addresses: addresses, Metrics: n.metrics, Logger: n.logger}); err != nil {
+		return fmt.Errorf("media: %w", err)
 	}
 	if n.mesh, err = n.openMesh(id); err != nil {
 		return fmt.Errorf("cascade: %w", err)
@@ -158,12 +187,21 @@ func (n *Node) openMesh(id *identity.Node) (*cascade.Mesh, error) {
 			Listen: n.cfg.Gossip.Listen, Advertise: n.cfg.Gossip.Advertise, Keys: gossipKeys, Label: n.cfg.Gossip.Label,
 			Seeds: n.cfg.Gossip.Seeds,
 		},
-		Delay: delay, Sum: sumNotes, Metrics: n.metrics, Logger: n.logger,
+		Delay: delay, Sum: sumNotes, Join: presence.Join, Fence: n.fence, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, links.Close())
 	}
 	return mesh, nil
+}
+
+// ways says by how many ways a room's program travels to this node, and the microphones that are mixed into one here. It is
+// the same for all rooms of the mesh until rooms have a say in it.
+func (n *Node) ways(rotunda.RoomID) []cascade.Option {
+	if n.cfg.Cascade.Hitless == "off" {
+		return nil
+	}
+	return []cascade.Option{cascade.Hitless}
 }
 
 // self is this node as the others see it.
@@ -185,6 +223,9 @@ func (n *Node) closeSockets() error {
 	if n.media != nil {
 		errs = append(errs, n.media.Close())
 	}
+	if n.listeners != nil {
+		errs = append(errs, n.listeners.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -202,6 +243,32 @@ func listenUDP(address string) (*net.UDPConn, error) {
 		return nil, err
 	}
 	return c, errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer))
+}
+
+// mediaTries is how often a pair of ports is looked for where the system chooses: what is free for UDP need not be for TCP.
+const mediaTries = 8
+
+// listenMedia opens the media port, for UDP and for TCP.
+func listenMedia(address string) (*net.UDPConn, net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	for try := 1; ; try++ {
+		udp, err := listenUDP(address)
+		if err != nil {
+			return nil, nil, err
+		}
+		chosen := udp.LocalAddr().(*net.UDPAddr).Port
+		tcp, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(chosen)))
+		if err == nil {
+			return udp, tcp, nil
+		}
+		_ = udp.Close()
+		if port != "0" || try == mediaTries {
+			return nil, nil, err
+		}
+	}
 }
 
 // mediaAddresses are the addresses that browsers are told to send to: those configured, or else the machine's own.
@@ -244,7 +311,7 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 // configuration says 0.
 func (n *Node) Addresses() (web, admin net.Addr) { return n.web.Addr(), n.admin.Addr() }
 
-// Run serves until ctx ends. What can be seen from outside starts in the order in which it is useful: health first, the
+// Run serves until ctx ends, or an operator has had the node drained. What can be seen from outside starts in the order in which it is useful: health first, the
 // mesh and the log side by side, the doors when both are there.
 func (n *Node) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
@@ -252,8 +319,13 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.mesh.Run(gctx) })
 	g.Go(func() error { return n.bg.run(gctx) })
 	g.Go(func() error { return n.serve(gctx) })
+	lctx, stopListeners := context.WithCancel(context.WithoutCancel(ctx)) // to the end: the socket is everybody's
+	listening := make(chan error, 1)
+	go func() { listening <- n.listeners.Run(lctx) }()
 	err := errors.Join(g.Wait(), n.media.Close())
-	if ctx.Err() != nil {
+	stopListeners()
+	err = errors.Join(err, <-listening)
+	if ctx.Err() != nil || errors.Is(err, errDrained) {
 		n.logger.Info("stopped")
 		return nil
 	}
@@ -278,14 +350,20 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	defer pictures.Close()
+	ring, err := n.openFences(log)
+	if err != nil {
+		return err
+	}
 	n.control = control.New(control.Config{
-		Log: people.Rooms(log), Node: n.cfg.ID, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(n.identity), Metrics: n.metrics, Logger: n.logger,
+		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(n.identity), Metrics: n.metrics, Logger: n.logger,
 	})
+	n.fences.Store(n.control)
 	n.hearFacts()
 	n.rooms = &rooms{
-		node: n.cfg.ID, control: n.control, mesh: n.mesh, bg: n.bg, metrics: n.metrics, logger: n.logger,
-		served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
+		node: n.cfg.ID, control: n.control, mesh: n.mesh, ways: n.ways, fan: n.listeners.Room, bg: n.bg, metrics: n.metrics, logger: n.logger,
+		profile: store.Profile, handsEvery: presence.HandsEvery, served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
 	}
+	n.rooms.rings.Store(rewindRoomsMax)
 	accounts, err := openSignIn(n.cfg.OIDC)
 	if err != nil {
 		return err
@@ -294,8 +372,9 @@ func (n *Node) serve(ctx context.Context) error {
 		defer accounts.Close()
 	}
 	door, err := api.New(api.Config{
-		Control: n.control, People: store, Pictures: pictures, Presence: attendance{n.rooms}, Mesh: n.mesh, Self: n.self(),
-		Keyring: n.keys.keyring, Signer: n.keys.signer, Guests: n.cfg.Tokens.Guests, SignIn: accounts, Metrics: n.metrics, Logger: n.logger,
+		Control: n.control, People: store, Pictures: pictures, Presence: attendance{n.rooms}, Replay: &rewinds{rooms: n.rooms}, Mesh: n.mesh, Self: n.self(),
+		Keyring: n.keys.keyring, Signer: n.keys.signer, Guests: n.cfg.Tokens.Guests, Creator: api.Creator(n.cfg.Tokens.CreateRooms),
+		SignIn: accounts, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
 		return err
@@ -303,8 +382,12 @@ func (n *Node) serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.control.Run(gctx) })
 	g.Go(func() error { return store.Run(gctx) })
+	g.Go(func() error { return n.publishRegion(gctx, ring) })
 	g.Go(func() error { return n.endRefused(gctx, store, door) })
-	g.Go(func() error { return n.reportLoad(gctx) })
+	n.elsewhere = door.Elsewhere
+	n.hearOrders()
+	g.Go(func() error { return n.obey(gctx, door) })
+	g.Go(func() error { return n.reportLoad(gctx, store) })
 	g.Go(func() error { return n.serveWeb(gctx, door) })
 	g.Go(func() error {
 		select {
@@ -341,8 +424,16 @@ func (n *Node) logConfig() etcdlog.Config {
 // loadEvery is how often a node tells the others how busy it is.
 const loadEvery = time.Second
 
-// reportLoad keeps the mesh and the metrics told of how many sessions there are.
-func (n *Node) reportLoad(ctx context.Context) error {
+// age is how long ago since was, in seconds; 0: never, or not yet by this node's clock.
+func age(now, since time.Time) float64 {
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(since).Seconds())
+}
+
+// reportLoad keeps the mesh and the metrics told of how many sessions there are, and the metrics of what waits for the operator.
+func (n *Node) reportLoad(ctx context.Context, store *people.Store) error {
 	t := time.NewTicker(loadEvery)
 	defer t.Stop()
 	var cpu cpuMeter
@@ -350,6 +441,9 @@ func (n *Node) reportLoad(ctx context.Context) error {
 		listeners, speakers := n.sessions.listeners.Load()+n.sessions.http.Load(), n.sessions.speakers.Load()
 		n.metrics.Listeners.Set(float64(listeners))
 		n.metrics.Speakers.Set(float64(speakers))
+		waiting, since := store.Waiting()
+		n.metrics.Reports.Set(float64(waiting))
+		n.metrics.ReportAge.Set(age(time.Now(), since))
 		n.mesh.SetLoad(rotunda.Load{Listeners: uint32(listeners), Speakers: uint32(speakers), CPU: cpu.share(time.Now())})
 		select {
 		case <-ctx.Done():

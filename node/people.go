@@ -17,7 +17,6 @@ import (
 	"rotunda/control/people"
 	"rotunda/control/token"
 	"rotunda/node/config"
-	"rotunda/node/rtc"
 )
 
 // floodRefusal is the kind of messages that say who is refused while the log is away, and refusalContext what they are sealed
@@ -87,18 +86,21 @@ func (n *Node) endRefused(ctx context.Context, store *people.Store, door *api.AP
 	}
 }
 
+// closer is a media session.
+type closer interface{ Close() }
+
 // holders are the media sessions with the tokens that they were opened with.
 type holders struct {
 	refused func(token.Claims) error // set before the first session
 
 	mu   sync.Mutex // guards open
-	open map[*rtc.Session]token.Claims
+	open map[closer]token.Claims
 }
 
-func (h *holders) add(s *rtc.Session, c token.Claims) {
+func (h *holders) add(s closer, c token.Claims) {
 	h.mu.Lock()
 	if h.open == nil {
-		h.open = map[*rtc.Session]token.Claims{}
+		h.open = map[closer]token.Claims{}
 	}
 	h.open[s] = c
 	h.mu.Unlock()
@@ -107,7 +109,7 @@ func (h *holders) add(s *rtc.Session, c token.Claims) {
 	}
 }
 
-func (h *holders) remove(s *rtc.Session) {
+func (h *holders) remove(s closer) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.open, s)
@@ -116,7 +118,7 @@ func (h *holders) remove(s *rtc.Session) {
 // endRefused closes the sessions whose token is refused.
 func (h *holders) endRefused() {
 	h.mu.Lock()
-	var over []*rtc.Session
+	var over []closer
 	for s, c := range h.open {
 		if h.refused(c) != nil {
 			over = append(over, s)

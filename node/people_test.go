@@ -22,7 +22,7 @@ func (m *testMesh) operator() *person {
 }
 
 // Whom the operator bans at one node is gone from the other: what they have open ends, and nothing new is opened, with
-// whatever token they hold.
+// whatever token they hold. What others report is counted on every node.
 func TestBannedEverywhere(t *testing.T) {
 	m := startNodes(t, 2)
 	ada, eve, olga := m.guest(0, "Ada"), m.guest(1, "Eve"), m.operator()
@@ -47,6 +47,12 @@ func TestBannedEverywhere(t *testing.T) {
 			return a.StatusCode == http.StatusForbidden
 		})
 		at.do("POST", "/rooms", map[string]any{"title": "Another"}, nil, http.StatusForbidden)
+	}
+	ada.at(1).do("POST", "/rooms/"+room+"/reports", map[string]any{"reason": "Spam."}, nil, http.StatusCreated)
+	for i := range m.nodes {
+		m.eventually("every node's operator sees that a report waits, and how long", func() bool {
+			return m.counted(i, "rotunda_reports") == 1 && m.counted(i, "rotunda_report_age_seconds") > 0
+		})
 	}
 	if m.nodes[0].sessions.speakers.Load() != 1 {
 		t.Error("ada, who was not banned, is gone too")

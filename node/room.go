@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"rotunda"
 	"rotunda/cascade"
 	"rotunda/control"
+	"rotunda/control/people"
 	"rotunda/control/room"
 	"rotunda/metrics"
 	"rotunda/node/duty"
+	"rotunda/node/egress"
 )
 
 // roomServer is this node's part in one room. It follows the room's log, holds the sessions that people have here, and
@@ -26,24 +30,34 @@ type roomServer struct {
 	node    rotunda.NodeID
 	control *control.Control
 	mesh    *cascade.Mesh
+	ways    []cascade.Option // of the program, and of what is mixed into it
 	bg      *background
 	metrics *metrics.Set
 	logger  *slog.Logger
 
 	audience *audience
+	fan      *egress.Room // of the audience
 	crowd    *crowd
 	enforced *enforcement
+	profile  func(rotunda.UserID) (people.Profile, bool)
 	known    chan struct{} // closed when state is there or gone is set
 
-	mu     sync.Mutex // guards what follows
-	state  *room.State
-	gone   error // the room cannot be followed: it does not exist
-	mics   map[rotunda.UserID]*mic
-	listen *pulled                     // the program, for the listeners here; nil where nobody listens
-	stage  pulls                       // the other speakers, for the speakers here
-	home   *home                       // nil where this node does not mix
-	voices map[rotunda.UserID]struct{} // who had a microphone session since this node follows the room
-	silent []rotunda.UserID            // those of them whom this node does not carry now
+	mu      sync.Mutex // guards what follows
+	state   *room.State
+	gone    error // the room cannot be followed: it does not exist
+	mics    map[rotunda.UserID]*mic
+	old     []*mic                      // whose place another session is taking
+	listen  []*pulled                   // the program and what may follow it, for the listeners here
+	stage   pulls                       // the other speakers, for the speakers here
+	home    *home                       // nil where this node neither mixes nor stands by
+	taken   rotunda.Epoch               // with which this node mixes though the log does not say so; 0: none
+	vouches bool                        // vouch is under way
+	voices  map[rotunda.UserID]struct{} // who had a microphone session since this node follows the room
+	silent  []rotunda.UserID            // those of them whom this node does not carry now
+
+	handsEvery time.Duration
+
+	keep func() (release func()) // holds this server
 
 	refs int           // guarded by rooms.mu
 	stop chan struct{} // closed when refs is back at 0
@@ -62,6 +76,7 @@ func (r *roomServer) run(ctx context.Context) {
 		}
 	})
 	r.bg.start(func(context.Context) { r.attend(ctx) })
+	r.bg.start(func(context.Context) { r.lowerHands(ctx) })
 	var after uint64
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := r.control.Follow(ctx, r.id, after, func(c control.Change) error {
@@ -129,9 +144,12 @@ func (r *roomServer) advance(s *room.State) {
 func (r *roomServer) reconcile() {
 	view := audible(r.state)
 	r.silence(view)
-	local := duty.Local{Node: r.node, Players: r.audience.users()}
+	local := duty.Local{Node: r.node, Players: r.audience.users(), Taken: r.taken}
 	for _, m := range r.mics {
-		local.Mics = append(local.Mics, duty.Mic{User: m.user, Epoch: m.epoch})
+		local.Mics = append(local.Mics, m.duty())
+	}
+	for _, m := range r.old {
+		local.Mics = append(local.Mics, m.duty())
 	}
 	d := duty.Of(view, local)
 
@@ -140,12 +158,9 @@ func (r *roomServer) reconcile() {
 			r.logger.Error("a microphone cannot be published", "room", r.id, "user", user, "error", err)
 		}
 	}
-	for _, over := range d.Over {
-		r.mics[over.User].end()
-		delete(r.mics, over.User)
-	}
+	r.replace(d)
 	for _, p := range *r.audience.players.Load() {
-		p.setHearing(view.Hears(p.user))
+		r.audience.set(p, view.Hears(p.user))
 	}
 	r.pullProgram(d.Listen)
 	r.stage.set(d.Stage)
@@ -155,11 +170,12 @@ func (r *roomServer) reconcile() {
 	} else {
 		r.crowd.place("")
 	}
+	r.vouch()
 }
 
 // audible is a room's state as far as package duty looks at it.
 func audible(s *room.State) duty.Room {
-	v := duty.Room{ID: s.ID, Live: s.Phase == room.Live, Home: s.Home, Epoch: s.Epoch}
+	v := duty.Room{ID: s.ID, Live: s.Phase == room.Live, Home: s.Home, Epoch: s.Epoch, Standby: s.Standby.Node, Next: s.Standby.Epoch}
 	for _, p := range s.Stage() {
 		if p.Live && s.CanSpeak(p.User) {
 			v.Speakers = append(v.Speakers, duty.Speaker{User: p.User, SSRC: p.SSRC, Node: p.Node, Epoch: p.Epoch, Muted: p.Muted})
@@ -168,26 +184,38 @@ func audible(s *room.State) duty.Room {
 	return v
 }
 
-// pullProgram subscribes to the program that is wanted, if any, before it lets go of another one: the listeners' Program
-// follows epochs, so an overlap is not heard and a gap would be.
-func (r *roomServer) pullProgram(want *duty.Pull) {
-	old := r.listen
-	switch {
-	case want == nil:
-		r.listen = nil
-	case old != nil && old.Pull == *want:
-		return
-	default:
-		epoch := want.Stream.Epoch
-		sub, err := r.mesh.Subscribe(want.Stream, want.Origin, func(f *rotunda.Frame) { r.audience.frame(epoch, f) })
-		if err != nil {
-			r.logger.Error("the program cannot be pulled", "room", r.id, "origin", want.Origin, "error", err)
-			return
+// pullProgram subscribes to what is wanted for the listeners here, and then lets go of what is not wanted any more: not before
+// the new one is heard, or afterMax. The listeners' Program follows epochs, so an overlap is not heard and a gap would be.
+func (r *roomServer) pullProgram(want []duty.Pull) {
+	var have, old []*pulled
+	for _, w := range want {
+		if i := slices.IndexFunc(r.listen, func(p *pulled) bool { return p.Pull == w }); i >= 0 {
+			have = append(have, r.listen[i])
+			continue
 		}
-		r.listen = &pulled{Pull: *want, sub: sub}
+		sub, err := r.mesh.Subscribe(w.Stream, w.Origin, func(f *rotunda.Frame) { r.audience.frame(w, f) }, r.ways...)
+		if err != nil {
+			r.logger.Error("the program cannot be pulled", "room", r.id, "origin", w.Origin, "error", err)
+			continue
+		}
+		have = append(have, &pulled{Pull: w, sub: sub})
 	}
-	if old != nil {
-		old.sub.Close()
+	for _, p := range r.listen {
+		if !slices.Contains(have, p) {
+			old = append(old, p)
+		}
+	}
+	r.listen = have
+	letGo := func() {
+		for _, p := range old {
+			p.sub.Close()
+		}
+	}
+	if len(old) == 0 || len(want) == 0 || !r.bg.start(func(ctx context.Context) {
+		r.audience.reach(ctx, want[0].Stream.Epoch, afterMax)
+		letGo()
+	}) {
+		letGo()
 	}
 }
 
@@ -196,14 +224,15 @@ func voiceOf(p duty.Pull) voice {
 	return voice{user: user, ssrc: p.SSRC, epoch: p.Stream.Epoch}
 }
 
-// mix makes this node the room's home, or no more.
+// mix makes this node the room's home or standby, or no more.
 func (r *roomServer) mix(d duty.Duties) {
-	if r.home != nil && (!d.Home || r.home.stream != d.Program) {
-		r.home.close()
+	stream, mixes := d.Mixes()
+	if old := r.home; old != nil && (!mixes || old.stream != stream) {
 		r.home = nil
+		r.retire(old, d)
 	}
-	if d.Home && r.home == nil {
-		h, err := openHome(r.bg, r.mesh, d.Program, r.metrics, r.logger)
+	if mixes && r.home == nil {
+		h, err := r.openHome(stream, d.Home)
 		switch {
 		case errors.Is(err, errStopping):
 			return
@@ -211,12 +240,15 @@ func (r *roomServer) mix(d duty.Duties) {
 			r.logger.Error("the program cannot be published", "room", r.id, "error", err)
 			return
 		}
-		r.logger.Info("home of the room", "room", r.id, "epoch", d.Program.Epoch)
+		r.logger.Info("a part in mixing the room", "room", r.id, "home", d.Home, "epoch", stream.Epoch)
 		r.home = h
 		r.bg.start(func(ctx context.Context) { r.reportTalk(ctx, h) })
 	}
 	if r.home != nil {
-		r.home.setSources(d.Mix)
+		r.home.set(d.Mix, d.Watch)
+		if d.Home {
+			r.home.begin()
+		}
 	}
 }
 
@@ -224,7 +256,7 @@ func (r *roomServer) mix(d duty.Duties) {
 func (r *roomServer) takeDown() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, m := range r.mics {
+	for _, m := range append(slices.Collect(maps.Values(r.mics)), r.old...) {
 		m.end()
 	}
 	for _, p := range *r.audience.players.Load() {
@@ -232,6 +264,7 @@ func (r *roomServer) takeDown() {
 	}
 	r.pullProgram(nil)
 	r.stage.set(nil)
+	r.audience.tape.expire(time.Now(), true)
 	r.crowd.place("")
 	r.mesh.Silence(r.id, nil)
 	if r.home != nil {

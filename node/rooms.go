@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,9 +15,11 @@ import (
 	"rotunda"
 	"rotunda/cascade"
 	"rotunda/control"
+	"rotunda/control/people"
 	"rotunda/control/room"
 	"rotunda/metrics"
 	"rotunda/node/duty"
+	"rotunda/node/egress"
 )
 
 // rooms is every room that this node has a part in: it holds a session of it, or is its home.
@@ -24,13 +27,19 @@ type rooms struct {
 	node    rotunda.NodeID
 	control *control.Control
 	mesh    *cascade.Mesh
+	ways    func(rotunda.RoomID) []cascade.Option // of a room's program and what is mixed into it
 	bg      *background
+	fan     func() *egress.Room // makes the fan-out of a room
 	metrics *metrics.Set
 	logger  *slog.Logger
+	profile func(rotunda.UserID) (people.Profile, bool)
 
-	mu     sync.Mutex // guards served, homes and the refs of every roomServer
+	mu     sync.Mutex // guards what follows, and the refs of every roomServer
 	served map[rotunda.RoomID]*roomServer
-	homes  map[rotunda.RoomID]bool // held because this node is home
+	homes  map[rotunda.RoomID]bool // held because this node is home (true) or stands by (false)
+
+	handsEvery time.Duration // how often it is looked whether those who wait are there
+	rings      atomic.Int32  // how many more rooms may keep their last minute
 }
 
 // hold returns the server of a room, which lives until each hold was released.
@@ -39,13 +48,16 @@ func (rs *rooms) hold(id rotunda.RoomID) *roomServer {
 	defer rs.mu.Unlock()
 	r := rs.served[id]
 	if r == nil {
+		fan := rs.fan()
 		r = &roomServer{
-			id: id, node: rs.node, control: rs.control, mesh: rs.mesh, bg: rs.bg,
-			metrics: rs.metrics, logger: rs.logger, audience: newAudience(rs.metrics, uint16(rand.Uint32()), rand.Uint32()),
+			id: id, node: rs.node, control: rs.control, mesh: rs.mesh, ways: rs.ways(id), bg: rs.bg,
+			metrics: rs.metrics, logger: rs.logger, fan: fan, audience: newAudience(rs.metrics, fan, uint16(rand.Uint32()), rand.Uint32()),
 			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, voices: map[rotunda.UserID]struct{}{}, stop: make(chan struct{}),
-			crowd: newCrowd(id, rs.node, rs.mesh, rs.logger), enforced: &enforcement{metrics: rs.metrics},
+			enforced: &enforcement{metrics: rs.metrics}, profile: rs.profile, handsEvery: rs.handsEvery,
 		}
-		r.audience.enforced = r.enforced
+		r.crowd = newCrowd(id, rs.node, rs.mesh, rs.logger, r)
+		r.audience.enforced, r.audience.onNewer, r.audience.tape.spare = r.enforced, r.outdone, &rs.rings
+		r.keep = func() func() { held := rs.hold(id); return func() { rs.release(held) } }
 		r.stage = pulls{
 			mesh: rs.mesh, logger: rs.logger,
 			sink:  func(p duty.Pull, f *rotunda.Frame) { r.audience.voice(voiceOf(p), f) },
@@ -102,7 +114,7 @@ func (rs *rooms) recoverRoom(ctx context.Context, s control.Summary) error {
 		return fmt.Errorf("room %s: %w", s.ID, err)
 	}
 	left := slices.ContainsFunc(state.Stage(), func(p room.Participant) bool { return p.Live && p.Node == rs.node })
-	if !left && state.Home != rs.node {
+	if !left && state.Home != rs.node && state.Standby.Node != rs.node {
 		return nil
 	}
 	if _, err := rs.control.Do(ctx, s.ID, room.Actor{System: true}, room.Restart{Node: rs.node}); err != nil {
@@ -112,7 +124,7 @@ func (rs *rooms) recoverRoom(ctx context.Context, s control.Summary) error {
 	return nil
 }
 
-// run keeps the rooms whose home this node is, until ctx ends.
+// run keeps the rooms whose home or standby this node is, until ctx ends.
 func (rs *rooms) run(ctx context.Context) error {
 	for {
 		rs.keepHomes()
@@ -127,21 +139,21 @@ func (rs *rooms) run(ctx context.Context) error {
 func (rs *rooms) keepHomes() {
 	mine := map[rotunda.RoomID]bool{}
 	for _, s := range rs.control.Rooms() {
-		if s.State == room.Live && s.Home == rs.node {
-			mine[s.ID] = true
+		if s.State == room.Live && (s.Home == rs.node || s.Standby == rs.node) {
+			mine[s.ID] = s.Home == rs.node
 		}
 	}
 	rs.mu.Lock()
 	var begin []rotunda.RoomID
-	for id := range mine {
-		if !rs.homes[id] {
-			rs.homes[id] = true
+	for id, home := range mine {
+		if _, held := rs.homes[id]; !held {
 			begin = append(begin, id)
 		}
+		rs.homes[id] = home
 	}
 	var over []*roomServer
 	for id := range rs.homes {
-		if !mine[id] {
+		if _, still := mine[id]; !still {
 			delete(rs.homes, id)
 			over = append(over, rs.served[id])
 		}
@@ -150,7 +162,15 @@ func (rs *rooms) keepHomes() {
 	for _, id := range begin {
 		rs.hold(id)
 	}
-	for _, r := range over {
-		rs.release(r)
+	for _, r := range over { // it goes on until the new home is heard
+		if !rs.bg.start(func(ctx context.Context) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(2 * afterMax):
+			}
+			rs.release(r)
+		}) {
+			rs.release(r)
+		}
 	}
 }

@@ -28,16 +28,19 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
 	mux.Handle("/v1/", door.Handler())
+	mux.Handle("/v1/rooms/{room}", door.Within(door.Handler()))
+	mux.Handle("/v1/rooms/{room}/", door.Within(door.Handler()))
 	for _, kind := range []whip.Kind{whip.Publish, whip.Play} {
-		mux.Handle("/v1/rooms/{room}/"+string(kind), media)
+		mux.Handle("/v1/rooms/{room}/"+string(kind), door.Within(media))
 		mux.Handle("/v1/rooms/{room}/"+string(kind)+"/{session}", media)
 	}
-	mux.HandleFunc("GET /v1/rooms/{room}/listen.opus", n.listenHTTP)
+	mux.Handle("GET /v1/rooms/{room}/listen.opus", door.Within(http.HandlerFunc(n.listenHTTP)))
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
 	s.RegisterOnShutdown(door.CloseStreams)
 	serve := s.Serve
-	if n.cfg.HTTP.Cert != "" {
-		serve = func(l net.Listener) error { return s.ServeTLS(l, n.cfg.HTTP.Cert, n.cfg.HTTP.Key) }
+	if n.webCertificate.Load() != nil {
+		s.TLSConfig = n.webTLS()
+		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
 	return runServer(ctx, s, func() error { return serve(n.web) })
 }
@@ -84,6 +87,7 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.mesh.Members()) })
 	mux.HandleFunc("GET /v1/rooms", n.listRooms)
 	n.adminLog(mux)
+	n.adminDrain(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -99,6 +103,10 @@ func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
 	case <-n.ready:
 	default:
 		answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "starting: the control log does not answer yet"})
+		return
+	}
+	if until, draining := n.drain.deadline(); draining {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "draining", "until": until})
 		return
 	}
 	if !n.control.Available() {

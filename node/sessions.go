@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"rotunda"
 	"rotunda/control"
 	"rotunda/control/api"
 	"rotunda/control/room"
+	"rotunda/node/egress"
 	"rotunda/node/rtc"
 	"rotunda/node/whip"
 )
@@ -21,18 +23,36 @@ func (n *Node) open(ctx context.Context, q whip.Request) (whip.Session, string, 
 	default:
 		return nil, "", fmt.Errorf("%w: the node is starting", whip.ErrBusy)
 	}
+	if _, draining := n.drain.deadline(); draining {
+		return nil, "", n.sentOn(errDraining, q)
+	}
 	r := n.rooms.hold(q.Room)
 	s, answer, err := n.openIn(ctx, r, q)
 	if err != nil {
 		n.rooms.release(r)
-		return nil, "", mediaError(err)
+		return nil, "", n.sentOn(mediaError(err), q)
 	}
 	n.logger.Info("media session opened", "kind", q.Kind, "room", q.Room, "user", q.Claims.User, "session", s.ID())
 	return s, answer, nil
 }
 
+// errDraining refuses who asks a node that is being emptied.
+var errDraining = fmt.Errorf("%w: the node is being emptied", whip.ErrBusy)
+
+// sentOn makes of a refusal for want of room the way to a node that has some, if there is one.
+func (n *Node) sentOn(err error, q whip.Request) error {
+	if !errors.Is(err, whip.ErrBusy) {
+		return err
+	}
+	base := n.elsewhere(rand.Int(), q.Room)
+	if base == "" {
+		return err
+	}
+	return &whip.Redirect{URL: base + "/v1/rooms/" + string(q.Room) + "/" + string(q.Kind), Why: err}
+}
+
 // openIn opens the session in r, which the session gives back when it is over.
-func (n *Node) openIn(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
+func (n *Node) openIn(ctx context.Context, r *roomServer, q whip.Request) (whip.Session, string, error) {
 	state, err := r.current(ctx)
 	switch {
 	case err != nil:
@@ -54,34 +74,28 @@ func (n *Node) openIn(ctx context.Context, r *roomServer, q whip.Request) (*rtc.
 // mediaError translates what the parts below say into what package whip answers.
 func mediaError(err error) error {
 	switch {
-	case errors.Is(err, rtc.ErrOffer):
+	case errors.Is(err, rtc.ErrOffer), errors.Is(err, egress.ErrOffer):
 		return fmt.Errorf("%w: %v", whip.ErrOffer, err)
-	case errors.Is(err, rtc.ErrBusy), errors.Is(err, rtc.ErrClosed):
+	case errors.Is(err, rtc.ErrBusy), errors.Is(err, rtc.ErrClosed), errors.Is(err, egress.ErrBusy), errors.Is(err, egress.ErrClosed):
 		return fmt.Errorf("%w: %v", whip.ErrBusy, err)
 	}
 	return err
 }
 
 // openPlayer opens a session that takes audio.
-func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
-	s, answer, err := n.media.Play(ctx, q.Offer)
+func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (whip.Session, string, error) {
+	s, answer, err := n.listeners.Play(ctx, r.fan, q.Offer)
 	if err != nil {
 		return nil, "", err
 	}
-	p := newPlayer(q.Claims.User, s)
+	p := newPlayer(q.Claims.User, q.Claims.Name, s)
 	if err := r.join(p); err != nil {
 		s.Close()
 		return nil, "", err
 	}
 	n.sessions.listeners.Add(1)
 	n.holders.add(s, q.Claims)
-	n.bg.start(func(ctx context.Context) {
-		select {
-		case <-s.Connected():
-			r.audience.greet(p)
-		case <-s.Done():
-		}
-		<-s.Done()
+	s.AfterDone(func() {
 		n.sessions.listeners.Add(-1)
 		n.holders.remove(s)
 		r.leave(p)
@@ -91,9 +105,9 @@ func (n *Node) openPlayer(ctx context.Context, r *roomServer, q whip.Request) (*
 	return s, answer, nil
 }
 
-// openMic opens a session that gives audio, if the log lets the person speak. The log gives the session its epoch; until
-// then, and while the log says muted, the gate is shut.
-func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (*rtc.Session, string, error) {
+// openMic opens a session that gives audio, if the log lets the person speak. The log gives the session its epoch once it is
+// connected; until then, and while the log says muted, the gate is shut.
+func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (whip.Session, string, error) {
 	actor, err := api.Actor(q.Claims, r.id)
 	if err != nil {
 		return nil, "", err
@@ -106,8 +120,8 @@ func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (*rtc
 	if err != nil {
 		return nil, "", err
 	}
-	if !state.CanSpeak(q.Claims.User) && !actor.Grant {
-		return nil, "", fmt.Errorf("%s is not on stage: %w", q.Claims.User, room.ErrForbidden)
+	if err := n.maySpeak(ctx, r, state, actor); err != nil {
+		return nil, "", err
 	}
 	m := newMic(q.Claims.User, n.metrics)
 	s, answer, err := n.media.Publish(ctx, q.Offer, m.packet)
@@ -115,25 +129,67 @@ func (n *Node) openMic(ctx context.Context, r *roomServer, q whip.Request) (*rtc
 		return nil, "", err
 	}
 	m.session = s
-	state, err = n.control.Do(ctx, r.id, actor, room.Publish{Node: n.cfg.ID})
-	if err != nil {
-		s.Close()
-		return nil, "", err
-	}
-	m.epoch = state.MicEpoch(m.user)
-	r.speak(m, state)
 	n.sessions.speakers.Add(1)
 	n.holders.add(s, q.Claims)
 	n.bg.start(func(ctx context.Context) {
+		select {
+		case <-s.Connected():
+			n.takeMic(ctx, r, m, actor)
+		case <-s.Done():
+		}
 		<-s.Done()
 		n.sessions.speakers.Add(-1)
 		n.holders.remove(s)
-		r.hush(m)
-		n.unpublish(ctx, r.id, m)
+		if m.epoch != 0 {
+			r.hush(m)
+			n.unpublish(ctx, r.id, m)
+		}
 		n.rooms.release(r)
 		n.logger.Info("media session over", "kind", q.Kind, "room", r.id, "user", m.user, "session", s.ID())
 	})
 	return s, answer, nil
+}
+
+// takeMicMax is how long the log may take to give a session its epoch: the person speaks through their old one meanwhile.
+const takeMicMax = 3 * time.Second
+
+// takeMic has the log give a session that is connected its epoch, and so the place of the person's session before it, which has
+// gone on until now. Who may not speak any more, or where the log does not answer, loses the new one.
+func (n *Node) takeMic(ctx context.Context, r *roomServer, m *mic, actor room.Actor) {
+	dctx, cancel := context.WithTimeout(ctx, takeMicMax)
+	defer cancel()
+	state, err := n.control.Do(dctx, r.id, actor, room.Publish{Node: n.cfg.ID})
+	if err != nil {
+		n.logger.Info("a microphone is not taken", "room", r.id, "user", m.user, "session", m.session.ID(), "error", err)
+		m.session.Close()
+		return
+	}
+	m.epoch = state.MicEpoch(m.user)
+	r.speak(m, state)
+}
+
+// lookAgain is how many times a second, and at once, a node reads the log for people whom it would refuse a microphone.
+const lookAgain = 100
+
+// maySpeak says why the log, as of state, would not take a microphone of the actor's; nil where it would. Somebody who was let on
+// stage at another node a moment ago may be faster here than that news: before they are refused the node looks, unless it is
+// kept busy with that.
+func (n *Node) maySpeak(ctx context.Context, r *roomServer, state *room.State, a room.Actor) error {
+	try := func(s *room.State) error {
+		if _, err := s.Decide(time.Now(), a, room.Publish{Node: n.cfg.ID}); err != nil {
+			return fmt.Errorf("%s may not speak: %w", a.User, err)
+		}
+		return nil
+	}
+	err := try(state)
+	if !errors.Is(err, room.ErrForbidden) || !n.looks.Allow() {
+		return err
+	}
+	newest, failed := n.control.Newest(ctx, r.id)
+	if failed != nil {
+		return err // without the log it goes by what it knows
+	}
+	return try(newest)
 }
 
 // unpublish tells the log that a microphone session is over, until the log takes it, the room is over or the node stops.
@@ -163,16 +219,18 @@ func (r *roomServer) join(p *player) error {
 		return err
 	}
 	p.setHearing(audible(r.state).Hears(p.user))
-	r.audience.add(p)
-	r.reconcile()
+	if r.audience.add(p) {
+		r.reconcile()
+	}
 	return nil
 }
 
 func (r *roomServer) leave(p *player) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.audience.remove(p)
-	r.reconcile()
+	if r.audience.remove(p) {
+		r.reconcile()
+	}
 }
 
 // speak takes in a microphone that the log knows, as of state.
@@ -180,8 +238,11 @@ func (r *roomServer) speak(m *mic, state *room.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance(r.control.Over(state)) // what was decided without the log meanwhile stands
-	if old := r.mics[m.user]; old != nil {
-		old.end()
+	if old := r.mics[m.user]; old != nil && old.epoch < m.epoch {
+		r.yield(old)
+	} else if old != nil { // a newer one was quicker
+		r.yield(m)
+		m = old
 	}
 	r.mics[m.user] = m
 	r.reconcile()
@@ -190,8 +251,5 @@ func (r *roomServer) speak(m *mic, state *room.State) {
 func (r *roomServer) hush(m *mic) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.end()
-	if r.mics[m.user] == m {
-		delete(r.mics, m.user)
-	}
+	r.forget(m)
 }

@@ -21,6 +21,7 @@ type Packet struct {
 	Timestamp uint32          // 48 kHz ticks
 	Marker    bool            // first packet after silence (RFC 3551 §4.1)
 	Sources   rotunda.Sources // the CSRC list
+	Level     uint8           // audio level (RFC 6464), -dBov
 	Origin    int64           // when the sound entered the stream, by the origin's clock: Frame.Origin, microseconds
 	Payload   []byte          // one Opus packet; aliases the frame's
 }
@@ -63,7 +64,7 @@ func (r *rewriter) detach() { r.source = false }
 // packet numbers the next frame of the source. Payload and Sources are the frame's.
 func (r *rewriter) packet(now time.Time, f *rotunda.Frame) (Packet, Drop) {
 	r.gap = 0
-	p := Packet{Sources: f.Sources, Origin: f.Origin, Payload: f.Payload}
+	p := Packet{Sources: f.Sources, Level: f.Level, Origin: f.Origin, Payload: f.Payload}
 	ahead := int64(f.Seq - r.newest)
 	switch {
 	case !r.source || ahead > jumpMax:

@@ -11,7 +11,7 @@ func TestSplice(t *testing.T) {
 	var s Splice
 	for i, step := range []struct {
 		at         time.Duration
-		maker      int
+		maker      uint8
 		seq        uint16
 		ts         uint32
 		wantSeq    uint16
@@ -27,10 +27,41 @@ func TestSplice(t *testing.T) {
 		{1060 * ms, 0, 65535, 7, 105, 4840 + 48000, true, "back after a second, over the wrap"},
 		{1080 * ms, 0, 0, 967, 106, 4840 + 48960, false, "the wrap is nothing special"},
 	} {
-		got := s.Packet(start.Add(step.at), step.maker, Packet{Sequence: step.seq, Timestamp: step.ts})
+		got := s.Packet(start.Add(step.at), Maker{Clock: step.maker}, Packet{Sequence: step.seq, Timestamp: step.ts})
 		if got.Sequence != step.wantSeq || got.Timestamp != step.wantTS || got.Marker != step.wantMarker {
 			t.Errorf("step %d, %s: got %d %d %v, want %d %d %v", i, step.what, got.Sequence, got.Timestamp, got.Marker,
 				step.wantSeq, step.wantTS, step.wantMarker)
+		}
+	}
+}
+
+// Another series of the same clock goes on with the next number and the same time; numbers can be traced back.
+func TestSpliceSeries(t *testing.T) {
+	var s Splice
+	now := time.Unix(0, 0)
+	single, merged := Maker{}, Maker{Series: 1}
+	s.Number(now, Maker{Clock: 1}, 1000, 50)
+	for i, c := range []struct {
+		maker      Maker
+		seq        uint16
+		ts         uint32
+		wantSeq    uint16
+		wantTS     uint32
+		wantMarker bool
+	}{
+		{single, 7, 0, 1001, 1010, true},
+		{single, 8, 960, 1002, 1970, false},
+		{merged, 400, 1920, 1003, 2930, false},
+		{merged, 401, 4800, 1004, 5810, false},
+		{single, 14, 7680, 1005, 8690, false},
+	} {
+		now = now.Add(20 * time.Millisecond)
+		seq, ts, begun := s.Number(now, c.maker, c.seq, c.ts)
+		if seq != c.wantSeq || ts != c.wantTS || begun != c.wantMarker {
+			t.Errorf("step %d: %d %d %v, want %d %d %v", i, seq, ts, begun, c.wantSeq, c.wantTS, c.wantMarker)
+		}
+		if maker, theirs, later := s.Back(seq); maker != c.maker || theirs != c.seq || c.ts+later != ts {
+			t.Errorf("step %d: back to %v %d", i, maker, theirs)
 		}
 	}
 }

@@ -132,8 +132,8 @@ func (r NodeRequest) Valid() error {
 	return errors.Join(errs...)
 }
 
-// CreateNode issues a certificate for a node with a new key, and keeps both in folder as <id>.crt and <id>.key. It returns
-// the certificate's fingerprint.
+// CreateNode issues a certificate for a node with a new key, and keeps both in folder as <id>.crt and <id>.key, and
+// the key of its region as <id>.region. It returns the certificate's fingerprint.
 func (a *Authority) CreateNode(folder string, r NodeRequest, now time.Time) (fingerprint string, err error) {
 	if err := r.Valid(); err != nil {
 		return "", err
@@ -180,7 +180,12 @@ func (a *Authority) CreateNode(folder string, r NodeRequest, now time.Time) (fin
 	if err != nil {
 		return "", err
 	}
+	region, err := a.regionFile(folder, r.ID, r.Region, now)
+	if err != nil {
+		return "", err
+	}
 	return Fingerprint(cert), create(
+		region,
 		file{filepath.Join(folder, string(r.ID)+".key"), secret, privateMode},
 		file{filepath.Join(folder, string(r.ID)+".crt"), certPEM(der), publicMode},
 	)

@@ -151,11 +151,13 @@ func (s Summary) Encode() []byte {
 }
 
 // cut shortens a name to textMax octets, at a character.
-func cut(s string) string {
+func cut(s string) string { return cutTo(s, textMax) }
+
+func cutTo(s string, lenMax int) string {
 	if !utf8.ValidString(s) {
 		return ""
 	}
-	for len(s) > textMax {
+	for len(s) > lenMax {
 		_, size := utf8.DecodeLastRuneInString(s)
 		s = s[:len(s)-size]
 	}
