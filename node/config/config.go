@@ -1,5 +1,6 @@
 // Package config is the configuration of a node: what can be set, what it is when it is not, and what is wrong with it.
-// The Config type is the manual: each field says its key in the file, its meaning and its default.
+// The Config type is the manual: each field says its key in the file, its meaning and its default, and its tags give an
+// example and whether a reload takes a new value over; docs/reference/config.md is made of it (make reference).
 //
 // A value comes, in this order, from a flag (--http-listen), the environment (ROTUNDA_HTTP_LISTEN), the file (key listen
 // under http), or the default. Secrets are always named by file, never given as values. Load reports every problem at
@@ -20,15 +21,15 @@ import (
 // is taken from the folder of the configuration file.
 type Config struct {
 	// ID (id) names the node in the mesh, for ever: a–z, 0–9 and '-'. Needed. The node's certificate carries it too.
-	ID rotunda.NodeID `yaml:"id" help:"name of this node in the mesh"`
+	ID rotunda.NodeID `yaml:"id" help:"name of this node in the mesh" example:"fra-1"`
 	// Region (region) is where the node stands, for example "eu-west". Needed. The node's certificate carries it too.
-	Region rotunda.Region `yaml:"region" help:"where this node stands, for example eu-west"`
+	Region rotunda.Region `yaml:"region" help:"where this node stands, for example eu-west" example:"eu-central"`
 	// Host (host) is the name or IP address under which browsers and other nodes reach this node. It fills in whichever of
 	// http.url, media.advertise, cascade.advertise and gossip.advertise are not given. Needed unless those are given, or
 	// their listen addresses name an address themselves.
-	Host string `yaml:"host" help:"name or IP address under which this node is reached"`
+	Host string `yaml:"host" help:"name or IP address under which this node is reached" example:"192.0.2.7"`
 	// Data (data) is the folder of what the node keeps, the control log above all. Default "/var/lib/rotunda".
-	Data string `yaml:"data" help:"folder of what the node keeps"`
+	Data string `yaml:"data" help:"folder of what the node keeps" example:"/var/lib/rotunda"`
 
 	HTTP    HTTP    `yaml:"http"`
 	Media   Media   `yaml:"media"`
@@ -42,73 +43,79 @@ type Config struct {
 
 	// WAN (wan) delays what this node sends to the nodes of a region by that long, one way, to try a mesh on one machine
 	// as if it stood apart. `rotunda up --wan` writes it. Default: no delay. At most 2 s each.
-	WAN map[rotunda.Region]time.Duration `yaml:"wan" help:"delay towards regions, for demonstrations: {eu-west: 38ms}"`
+	WAN map[rotunda.Region]time.Duration `yaml:"wan" help:"delay towards regions, for demonstrations: {eu-west: 38ms}" example:"{us-east: 38ms}"`
 	// LogLevel (log_level) is the least important line that is logged: debug, info, warn or error. Default "info".
-	LogLevel string `yaml:"log_level" help:"debug, info, warn or error"`
+	LogLevel string `yaml:"log_level" help:"debug, info, warn or error" example:"debug" reload:"true"`
 	// LogFormat (log_format) is text, json, or auto: text on a terminal and JSON otherwise. Default "auto".
-	LogFormat string `yaml:"log_format" help:"text, json or auto"`
+	LogFormat string `yaml:"log_format" help:"text, json or auto" example:"json"`
 }
 
 // HTTP is the web page, the API, WHIP and WHEP.
 type HTTP struct {
 	// Listen (http.listen) is a TCP address. Default ":8080".
-	Listen string `yaml:"listen" help:"address of the web page and API"`
+	Listen string `yaml:"listen" help:"address of the web page and API" example:"127.0.0.1:8080"`
 	// URL (http.url) is what browsers put in front of /r/{room}, without a path. Default: made of host and listen.
-	URL string `yaml:"url" help:"base URL that browsers use"`
-	// Cert and Key (http.cert, http.key) are PEM files; with both the node speaks TLS itself. Default: plain HTTP, for a
+	URL string `yaml:"url" help:"base URL that browsers use" example:"https://fra-1.example.org"`
+	// Cert (http.cert) is a PEM certificate chain; with http.key the node speaks TLS itself. Default: plain HTTP, for a
 	// proxy in front. Browsers give a microphone to https pages and to localhost only.
-	Cert string `yaml:"cert" help:"PEM certificate chain for https"`
-	Key  string `yaml:"key" help:"PEM private key for https (a file)"`
+	Cert string `yaml:"cert" help:"PEM certificate chain for https" example:"/etc/rotunda/web.crt" reload:"true"`
+	// Key (http.key) is the PEM private key of http.cert. Default: none.
+	Key string `yaml:"key" help:"PEM private key for https (a file)" example:"/etc/rotunda/web.key" reload:"true"`
 }
 
 // Media is WebRTC, all of it on one port.
 type Media struct {
 	// Listen (media.listen) is a UDP address. Default ":8081".
-	Listen string `yaml:"listen" help:"UDP address of all WebRTC media"`
+	Listen string `yaml:"listen" help:"UDP address of all WebRTC media" example:"192.0.2.7:8081"`
 	// Advertise (media.advertise) lists the IP addresses, with or without a port, that browsers are told to send to.
 	// Default: the address in listen or host; without one, the addresses of the machine's interfaces.
-	Advertise []string `yaml:"advertise" help:"addresses that browsers are told to send media to"`
+	Advertise []string `yaml:"advertise" help:"addresses that browsers are told to send media to" example:"[192.0.2.7]"`
 }
 
 // Cascade is QUIC between nodes.
 type Cascade struct {
 	// Listen (cascade.listen) is a UDP address. Default ":7443".
-	Listen string `yaml:"listen" help:"UDP address of the QUIC links between nodes"`
+	Listen string `yaml:"listen" help:"UDP address of the QUIC links between nodes" example:"192.0.2.7:7443"`
 	// Advertise (cascade.advertise) is the host:port that other nodes send to. Default: made of host and listen.
-	Advertise string `yaml:"advertise" help:"host:port of the links, as other nodes see it"`
+	Advertise string `yaml:"advertise" help:"host:port of the links, as other nodes see it" example:"fra-1.example.org:7443"`
+	// Hitless (cascade.hitless) is program or off. With program, a room's program and the microphones that are mixed into
+	// it come here by two ways that share no node but the one where they begin, at the price of a second copy: whichever
+	// other node dies, nothing is missing. With off a way that breaks is replaced, and what was missed is sent once more,
+	// late. Each node decides for what it takes itself; set it alike in a mesh. Default "program".
+	Hitless string `yaml:"hitless" help:"program: two ways for every program, so that a dead node is not heard; or off" example:"off"`
 }
 
 // Gossip is membership: who is in the mesh.
 type Gossip struct {
 	// Listen (gossip.listen) is a UDP and TCP address. Default ":7946".
-	Listen string `yaml:"listen" help:"UDP and TCP address of gossip"`
+	Listen string `yaml:"listen" help:"UDP and TCP address of gossip" example:"192.0.2.7:7946"`
 	// Advertise (gossip.advertise) is the ip:port that other nodes use. Default: made of host and listen.
-	Advertise string `yaml:"advertise" help:"host:port of gossip, as other nodes see it"`
+	Advertise string `yaml:"advertise" help:"host:port of gossip, as other nodes see it" example:"192.0.2.7:7946"`
 	// KeyFile (gossip.key_file) is a file of one or more keys of 32 random bytes, base64, a line each: the first encrypts,
 	// all decrypt. Needed. `rotunda keygen gossip` makes one.
-	KeyFile string `yaml:"key_file" help:"file of the gossip keys"`
+	KeyFile string `yaml:"key_file" help:"file of the gossip keys" example:"/etc/rotunda/gossip.key"`
 	// Label (gossip.label) names the mesh, 1 to 64 characters; meshes with different labels never mix. Needed.
-	Label string `yaml:"label" help:"name of the mesh; meshes of different names never mix"`
+	Label string `yaml:"label" help:"name of the mesh; meshes of different names never mix" example:"example"`
 	// Seeds (gossip.seeds) are host:port of any members, to find the rest by. Default: none; this node starts the mesh.
-	Seeds []string `yaml:"seeds" help:"host:port of some members, to join by"`
+	Seeds []string `yaml:"seeds" help:"host:port of some members, to join by" example:"[198.51.100.8:7946]"`
 }
 
 // Log is the control log: the decisions of every room.
 type Log struct {
 	// Control (log.control) lists the nodes that keep the log between them, the same list on every node: one, three, five
 	// or seven. Default: none. Then, without endpoints, this node keeps a log for itself alone, in data, without a port.
-	Control []ControlNode `yaml:"control" help:"nodes that keep the log: [{id: a, peer: 'host:2380', client: 'host:2379'}, …]"`
+	Control []ControlNode `yaml:"control" help:"nodes that keep the log: [{id: a, peer: 'host:2380', client: 'host:2379'}, …]" example:"[{id: fra-1, client: '192.0.2.7:2379'}]"`
 	// Join (log.join) says that the log exists and has been told of this node (`rotunda log add`): it takes the log over at its
 	// first start, and the key means nothing after that. Default false.
-	Join bool `yaml:"join" help:"take over a log that exists, at the first start of a control node that was added"`
+	Join bool `yaml:"join" help:"take over a log that exists, at the first start of a control node that was added" example:"true"`
 	// Endpoints (log.endpoints) are host:port of the operator's own etcd, by mutual TLS with the node's certificate.
 	// Excludes control. Default: none.
-	Endpoints []string `yaml:"endpoints" help:"host:port of your own etcd"`
+	Endpoints []string `yaml:"endpoints" help:"host:port of your own etcd" example:"['etcd-1.example.org:2379']"`
 	// ListenPeer (log.listen_peer) is a TCP address for the other control nodes, used by control nodes only; empty where
 	// there is one control node means no such port. Default ":2380".
-	ListenPeer string `yaml:"listen_peer" help:"TCP address of the log for other control nodes"`
+	ListenPeer string `yaml:"listen_peer" help:"TCP address of the log for other control nodes" example:"192.0.2.7:2380"`
 	// ListenClient (log.listen_client) is a TCP address for the nodes that keep no log. Default ":2379".
-	ListenClient string `yaml:"listen_client" help:"TCP address of the log for nodes that keep none"`
+	ListenClient string `yaml:"listen_client" help:"TCP address of the log for nodes that keep none" example:"192.0.2.7:2379"`
 }
 
 // ControlNode is a node that keeps the control log.
@@ -121,43 +128,53 @@ type ControlNode struct {
 // Admin is metrics, health and the operator's verbs, without authentication: keep it to yourself.
 type Admin struct {
 	// Listen (admin.listen) is a TCP address. Default "127.0.0.1:9090".
-	Listen string `yaml:"listen" help:"address of metrics, health and operator verbs"`
+	Listen string `yaml:"listen" help:"address of metrics, health and operator verbs" example:"127.0.0.1:9090"`
 }
 
-// TLS is who this node is to other nodes; `rotunda certs` makes the files. All three are needed.
+// TLS is who this node is to other nodes; `rotunda certs` makes the files. All but the region's key are needed.
 type TLS struct {
-	CA   string `yaml:"ca" help:"PEM certificates of the mesh's authorities"` // tls.ca
-	Cert string `yaml:"cert" help:"PEM certificate of this node"`             // tls.cert
-	Key  string `yaml:"key" help:"PEM private key of this node (a file)"`     // tls.key
+	// CA (tls.ca) has the certificates of the mesh's authorities; a node that any of them signed is believed. Needed.
+	CA string `yaml:"ca" help:"PEM certificates of the mesh's authorities" example:"/etc/rotunda/ca.crt"`
+	// Cert (tls.cert) is this node's certificate: it carries the node's id and region. Needed.
+	Cert string `yaml:"cert" help:"PEM certificate of this node" example:"/etc/rotunda/fra-1.crt"`
+	// Key (tls.key) is the private key of that certificate. Needed.
+	Key string `yaml:"key" help:"PEM private key of this node (a file)" example:"/etc/rotunda/fra-1.key"`
+	// Region (tls.region) has the key of the node's region. Without it the node makes no rooms that are kept in regions, and
+	// sends people who ask for one to other nodes. Default: none.
+	Region string `yaml:"region" help:"PEM key of the node's region (a file), for rooms kept in regions" example:"/etc/rotunda/fra-1.region"`
 }
 
 // Tokens is who may come in.
 type Tokens struct {
 	// SigningKey (tokens.signing_key) is an Ed25519 private key, PEM (PKCS #8): guests' tokens are signed with it, and what
 	// it signs is accepted. Needed where guests is true. `rotunda keygen token` makes one.
-	SigningKey string `yaml:"signing_key" help:"Ed25519 private key that signs guests' tokens (a file)"`
+	SigningKey string `yaml:"signing_key" help:"Ed25519 private key that signs guests' tokens (a file)" example:"/etc/rotunda/token.key"`
 	// Verify (tokens.verify) are files of Ed25519 public keys, PEM (PKIX), whose tokens are accepted. At least one is needed
-	// where there is no signing key.
-	Verify []string `yaml:"verify" help:"files of the Ed25519 public keys whose tokens are accepted"`
+	// where there is no signing key. Default: none.
+	Verify []string `yaml:"verify" help:"files of the Ed25519 public keys whose tokens are accepted" example:"[/etc/rotunda/backend.pub]"`
 	// Guests (tokens.guests) lets anybody have a token by giving a name. Default false.
-	Guests bool `yaml:"guests" help:"let anybody in who gives a name"`
+	Guests bool `yaml:"guests" help:"let anybody in who gives a name" example:"true"`
+	// CreateRooms (tokens.create_rooms) is who may open rooms: everyone who has a token; accounts, those who sign in (oidc) and
+	// tokens with the scope room:create; or scope, only tokens with that scope, which your own backend or `rotunda token
+	// --create-rooms` signs. Set it alike on all nodes. Default everyone.
+	CreateRooms string `yaml:"create_rooms" help:"who may open rooms: everyone, accounts or scope (room:create)" example:"scope"`
 }
 
 // OIDC is sign-in with accounts of your own identity provider (OpenID Connect, authorization code with PKCE). Who has signed in
 // gets a token of tokens.signing_key, as guests do; both can be on. Default: off.
 type OIDC struct {
 	// Issuer (oidc.issuer) is the provider as it calls itself; its discovery document is at
-	// ISSUER/.well-known/openid-configuration. It turns sign-in on, and needs tokens.signing_key.
-	Issuer string `yaml:"issuer" help:"issuer URL of your OpenID provider; empty: no sign-in"`
+	// ISSUER/.well-known/openid-configuration. It turns sign-in on, and needs tokens.signing_key. Default: none, no sign-in.
+	Issuer string `yaml:"issuer" help:"issuer URL of your OpenID provider; empty: no sign-in" example:"https://accounts.example.org"`
 	// ClientID (oidc.client_id) is who the mesh is to the provider. Needed with issuer.
-	ClientID string `yaml:"client_id" help:"client id of the mesh at the provider"`
+	ClientID string `yaml:"client_id" help:"client id of the mesh at the provider" example:"rotunda"`
 	// ClientSecretFile (oidc.client_secret_file) is a file with the client's secret. Default: none, a public client.
-	ClientSecretFile string `yaml:"client_secret_file" help:"file of the client's secret"`
+	ClientSecretFile string `yaml:"client_secret_file" help:"file of the client's secret" example:"/etc/rotunda/oidc.secret"`
 	// RedirectURL (oidc.redirect_url) is where the provider sends people back to. It is to be registered there, one for each
 	// node: a sign-in ends on the node where it began. Default: http.url and /v1/sign-in/callback.
-	RedirectURL string `yaml:"redirect_url" help:"where the provider sends people back to"`
+	RedirectURL string `yaml:"redirect_url" help:"where the provider sends people back to" example:"https://fra-1.example.org/v1/sign-in/callback"`
 	// Scopes (oidc.scopes) are asked for beside openid. Default: profile, for the name.
-	Scopes []string `yaml:"scopes" help:"scopes to ask for beside openid"`
+	Scopes []string `yaml:"scopes" help:"scopes to ask for beside openid" example:"[profile, email]"`
 }
 
 // WithDefaults returns c with every default filled in that the other fields decide. It does not look at the machine.
@@ -173,6 +190,8 @@ func (c Config) WithDefaults() Config {
 	set(&c.Cascade.Listen, ":7443")
 	set(&c.Gossip.Listen, ":7946")
 	set(&c.Admin.Listen, "127.0.0.1:9090")
+	set(&c.Cascade.Hitless, "program")
+	set(&c.Tokens.CreateRooms, "everyone")
 	set(&c.LogLevel, "info")
 	set(&c.LogFormat, "auto")
 	if c.IsControl() {

@@ -53,11 +53,11 @@ func TestDefaults(t *testing.T) {
 		ID: "fra-1", Region: "eu-central", Host: "192.0.2.7", Data: "/var/lib/rotunda",
 		HTTP:     HTTP{Listen: ":8080", URL: "http://192.0.2.7:8080"},
 		Media:    Media{Listen: ":8081", Advertise: []string{"192.0.2.7"}},
-		Cascade:  Cascade{Listen: ":7443", Advertise: "192.0.2.7:7443"},
+		Cascade:  Cascade{Listen: ":7443", Advertise: "192.0.2.7:7443", Hitless: "program"},
 		Gossip:   Gossip{Listen: ":7946", Advertise: "192.0.2.7:7946", KeyFile: in("gossip.key"), Label: "example"},
 		Admin:    Admin{Listen: "127.0.0.1:9090"},
 		TLS:      TLS{CA: in("ca.crt"), Cert: in("node.crt"), Key: in("node.key")},
-		Tokens:   Tokens{SigningKey: in("token.key")},
+		Tokens:   Tokens{SigningKey: in("token.key"), CreateRooms: "everyone"},
 		LogLevel: "info", LogFormat: "auto",
 	}
 	if d := cmp.Diff(want, c); d != "" {
@@ -226,6 +226,9 @@ func TestRefused(t *testing.T) {
 		"list for a text":       {good + "data: [a]\n", "data: a list, want a single value"},
 		"map for a list":        {good + "media: {advertise: {a: b}}\n", "media.advertise: keys with values, want a list"},
 		"anchor":                {"id: &x a\nregion: *x\n", "an anchor or alias"},
+		"one way and a half":    {good + "cascade: {hitless: sometimes}\n", "cascade.hitless: \"sometimes\""},
+		"some may open rooms":   {good + "  create_rooms: some\n", "tokens.create_rooms: \"some\""},
+		"no accounts":           {good + "  create_rooms: accounts\n", "tokens.create_rooms: accounts: needs oidc.issuer"},
 		"half of https":         {good + "http: {cert: node.crt}\n", "http.cert and http.key go together"},
 		"URL with a path":       {good + "http: {url: 'https://x.org/rooms'}\n", "is not like https://node.example.org"},
 		"one socket twice":      {good + "http: {listen: ':9000'}\nadmin: {listen: ':9000'}\n", `admin.listen: ":9000" is the address of http.listen as well`},

@@ -21,6 +21,9 @@ type Key struct {
 	Env  string // "ROTUNDA_HTTP_LISTEN"
 	Flag string // "http-listen"
 	Help string // one line
+
+	Example string // a value as the file has it (YAML in one line)
+	Reload  bool   // a new value is taken over while the node runs (SIGHUP)
 }
 
 // Keys lists every setting, in the order of the Config type.
@@ -30,7 +33,7 @@ func Keys() []Key {
 	for _, f := range leaves(reflect.ValueOf(&c).Elem(), "") {
 		flat := strings.ReplaceAll(f.key, ".", "_")
 		keys = append(keys, Key{
-			Name: f.key, Env: envPrefix + strings.ToUpper(flat), Flag: strings.ReplaceAll(flat, "_", "-"), Help: f.help,
+			Name: f.key, Env: envPrefix + strings.ToUpper(flat), Flag: strings.ReplaceAll(flat, "_", "-"), Help: f.tag.Get("help"), Example: f.tag.Get("example"), Reload: f.tag.Get("reload") == "true",
 		})
 	}
 	return keys
@@ -38,8 +41,9 @@ func Keys() []Key {
 
 // field is one setting and where its value is kept.
 type field struct {
-	key, help string
-	value     reflect.Value
+	key   string
+	tag   reflect.StructTag
+	value reflect.Value
 }
 
 // leaves lists the settings below a struct, sections opened.
@@ -52,7 +56,7 @@ func leaves(v reflect.Value, prefix string) []field {
 			all = append(all, leaves(v.Field(i), key+".")...)
 			continue
 		}
-		all = append(all, field{key, f.Tag.Get("help"), v.Field(i)})
+		all = append(all, field{key, f.Tag, v.Field(i)})
 	}
 	return all
 }
@@ -186,7 +190,7 @@ func (l *loader) placed(p Problem) Problem {
 // namesSecret reports whether people may paste a secret itself where the key wants the name of its file.
 func namesSecret(key string) bool {
 	switch key {
-	case "http.key", "tls.key", "gossip.key_file", "tokens.signing_key", "oidc.client_secret_file":
+	case "http.key", "tls.key", "tls.region", "gossip.key_file", "tokens.signing_key", "oidc.client_secret_file":
 		return true
 	}
 	return false
@@ -202,7 +206,7 @@ func meant(word string) string {
 // resolve makes the names of files in c absolute or relative to the process, from relative to folder.
 func (c *Config) resolve(folder string) {
 	names := []*string{
-		&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.Tokens.SigningKey,
+		&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.TLS.Region, &c.Tokens.SigningKey,
 		&c.OIDC.ClientSecretFile,
 	}
 	for i := range c.Tokens.Verify {
@@ -213,4 +217,18 @@ func (c *Config) resolve(folder string) {
 			*name = filepath.Join(folder, *name)
 		}
 	}
+}
+
+// Restart lists the keys that differ between two configurations and that a running node does not take over.
+func Restart(running, fresh Config) []string {
+	was, is := leaves(reflect.ValueOf(&running).Elem(), ""), leaves(reflect.ValueOf(&fresh).Elem(), "")
+	var keys []string
+	for i, f := range was {
+		// A page changes its certificate while it is open, and not between plain HTTP and TLS.
+		door := strings.HasPrefix(f.key, "http.") && f.value.String() != is[i].value.String() && (f.value.IsZero() || is[i].value.IsZero())
+		if (f.tag.Get("reload") != "true" || door) && !reflect.DeepEqual(f.value.Interface(), is[i].value.Interface()) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
 }

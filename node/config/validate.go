@@ -58,6 +58,7 @@ func (c Config) check() Problems {
 			k.fail(key, "%v is not between 0 and %v", d, wanDelayMax)
 		}
 	}
+	k.oneOf("cascade.hitless", c.Cascade.Hitless, "program", "off")
 	k.oneOf("log_level", c.LogLevel, "debug", "info", "warn", "error")
 	k.oneOf("log_format", c.LogFormat, "auto", "text", "json")
 	return k.problems
@@ -157,6 +158,9 @@ func (c *Config) checkSecrets(k *checker) {
 	k.file("tls.ca", c.TLS.CA, made)
 	k.file("tls.cert", c.TLS.Cert, made)
 	k.file("tls.key", c.TLS.Key, made)
+	if c.TLS.Region != "" {
+		k.file("tls.region", c.TLS.Region, "")
+	}
 	if c.HTTP.Key != "" {
 		k.file("http.key", c.HTTP.Key, "")
 	}
@@ -167,6 +171,10 @@ func (c *Config) checkSecrets(k *checker) {
 		k.fail("tokens.signing_key", "needed, since tokens.guests is on: guests' tokens are signed with it (make one with: rotunda keygen token)")
 	case len(c.Tokens.Verify) == 0:
 		k.fail("tokens.verify", "needed, or tokens.signing_key: without a key no token can be accepted (make one with: rotunda keygen token)")
+	}
+	k.oneOf("tokens.create_rooms", c.Tokens.CreateRooms, "everyone", "accounts", "scope")
+	if c.Tokens.CreateRooms == "accounts" && c.OIDC.Issuer == "" {
+		k.fail("tokens.create_rooms", "accounts: needs oidc.issuer, where the accounts are (scope: only tokens with room:create)")
 	}
 	for i, name := range c.Tokens.Verify {
 		k.file(fmt.Sprintf("tokens.verify[%d]", i), name, "")
@@ -304,6 +312,7 @@ func (c Config) checkFiles() Problems {
 	look("tls.ca", c.TLS.CA, false)
 	look("tls.cert", c.TLS.Cert, false)
 	look("tls.key", c.TLS.Key, true)
+	look("tls.region", c.TLS.Region, true)
 	look("tokens.signing_key", c.Tokens.SigningKey, true)
 	look("oidc.client_secret_file", c.OIDC.ClientSecretFile, true)
 	for i, name := range c.Tokens.Verify {
