@@ -8,7 +8,7 @@ import path from "node:path";
 const here = import.meta.dirname;
 const dist = path.join(here, "dist");
 
-/** What a phone on a slow network fetches before anything is shown, at most: script and style, compressed. */
+/** What a phone on a slow network fetches before anything is shown, at most: script, style and one language, compressed. */
 const packedMax = 100_000;
 
 for (const name of await readdir(dist)) {
@@ -20,7 +20,9 @@ const { metafile } = await build({
   absWorkingDir: here,
   outdir: path.join(dist, "assets"),
   entryNames: "app-[hash]",
+  chunkNames: "[name]-[hash]",
   bundle: true,
+  splitting: true, // a language comes when it is wanted
   minify: true,
   format: "esm",
   target: ["es2022", "chrome105", "firefox110", "safari16"],
@@ -31,19 +33,39 @@ const { metafile } = await build({
   logLevel: "warning",
 });
 
-const outputs = Object.keys(metafile.outputs).map((file) => path.relative(dist, path.join(here, file)).replaceAll("\\", "/"));
-const only = (extension) => {
-  const found = outputs.filter((file) => file.endsWith(extension));
-  if (found.length !== 1) throw new Error(`built ${found.length} ${extension} files, want 1`);
-  return `/${found[0]}`;
+const relative = (file) => path.relative(dist, path.join(here, file)).replaceAll("\\", "/");
+const outputs = Object.entries(metafile.outputs);
+/** The one entry that was made of such a source. */
+const entryOf = (source) => {
+  const found = outputs.filter(([, { entryPoint }]) => entryPoint === source);
+  if (found.length !== 1) throw new Error(`built ${found.length} files of ${source}, want 1`);
+  return found[0][0];
 };
+const script = entryOf("src/main.tsx");
+const style = entryOf("src/style/main.css");
 
 const page = await readFile(path.join(here, "src/index.html"), "utf8");
-await writeFile(path.join(dist, "index.html"), page.replace("%SCRIPT%", only(".js")).replace("%STYLE%", only(".css")));
+await writeFile(path.join(dist, "index.html"), page.replace("%SCRIPT%", `/${relative(script)}`).replace("%STYLE%", `/${relative(style)}`));
 await cp(path.join(here, "public"), dist, { recursive: true });
-await cp(path.join(here, "node_modules/preact/LICENSE"), path.join(dist, "licence-preact.txt")); // MIT asks for it where copies go
+for (const library of ["preact", "uqr"]) {
+  await cp(path.join(here, `node_modules/${library}/LICENSE`), path.join(dist, `licence-${library}.txt`)); // MIT asks for it where copies go
+}
 
-let packed = 0;
-for (const file of outputs) packed += gzipSync(await readFile(path.join(dist, file)), { level: 9 }).length;
-if (packed > packedMax) throw new Error(`the bundle has ${packed} bytes compressed, more than ${packedMax}`);
-console.log(`dist: ${outputs.join(", ")}; ${(packed / 1000).toFixed(1)} kB compressed`);
+/** What loads with a file: itself and what it imports without being asked. */
+const withImports = (file, seen = new Set()) => {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  for (const each of metafile.outputs[file].imports) if (each.kind === "import-statement") withImports(each.path, seen);
+  return seen;
+};
+const packed = async (files) => {
+  let sum = 0;
+  for (const file of files) sum += gzipSync(await readFile(path.join(here, file)), { level: 9 }).length;
+  return sum;
+};
+const first = new Set([...withImports(script), style]);
+const languages = outputs.map(([file]) => file).filter((file) => metafile.outputs[file].entryPoint?.startsWith("src/text/messages/"));
+const base = await packed(first);
+const language = Math.max(0, ...(await Promise.all(languages.map((file) => packed([file])))));
+if (base + language > packedMax) throw new Error(`the first load has ${base + language} bytes compressed, more than ${packedMax}`);
+console.log(`dist: first load ${(base / 1000).toFixed(1)} kB compressed, and at most ${(language / 1000).toFixed(1)} kB for one of ${languages.length} more languages`);

@@ -1,4 +1,4 @@
-import type { Identity } from "./core/api.ts";
+import type { Identity, OwnProfile } from "./core/api.ts";
 import { Api } from "./core/api.ts";
 import type { Place } from "./core/place.ts";
 import { placeOf, withoutToken } from "./core/place.ts";
@@ -6,7 +6,9 @@ import { Problem } from "./core/problem.ts";
 import { Route } from "./core/route.ts";
 import { Store } from "./core/store.ts";
 import { Identities } from "./room/identity.ts";
-import { text } from "./text/text.ts";
+import { Profiles } from "./room/profiles.ts";
+import type { Language } from "./text/catalogue.ts";
+import { language, remember, speak, text } from "./text/text.ts";
 
 /** How long a note stays on the screen. It was said as well, and what it tells of can be seen. */
 const noteMs = 5_000;
@@ -28,6 +30,7 @@ export interface AppState {
   identity: Identity | undefined;
   notes: readonly Note[];
   announcement: string;
+  language: Language; // of all that is said; whoever shows words draws again when it changes
   created: string | null; // a room this person opened just now, to be entered without another tap
 }
 
@@ -36,6 +39,9 @@ export class App {
   readonly state: Store<AppState>;
   readonly route = new Route(location.origin);
   readonly api: Api;
+  readonly profiles: Profiles;
+  /** What people are called whom this page has met, by user id: an invitation names nobody. */
+  readonly names = new Map<string, string>();
   /** A link asked for a microphone without filters; that holds for the whole visit. */
   raw = false;
   readonly #identities = new Identities();
@@ -45,8 +51,9 @@ export class App {
 
   constructor() {
     const place = placeOf(location.href);
-    this.state = new Store<AppState>({ place, identity: undefined, notes: [], announcement: "", created: null });
+    this.state = new Store<AppState>({ place, identity: undefined, notes: [], announcement: "", language, created: null });
     this.api = new Api({ base: () => this.route.base, token: () => this.state.value.identity?.token });
+    this.profiles = new Profiles(this.api);
     this.#arrive();
     window.addEventListener("popstate", () => this.#arrive());
   }
@@ -72,6 +79,26 @@ export class App {
     this.#identities.keep(guest);
     this.state.set({ identity: guest });
     return guest;
+  }
+
+  /** speak says everything in another language from now on, and on the next visits. */
+  async speak(next: Language): Promise<void> {
+    if (!(await this.attempt(() => speak(next)))) return;
+    remember(next);
+    this.state.set({ language: next });
+  }
+
+  /** rename keeps what the person wants others to see of them, and calls them so from now on. */
+  async rename(profile: OwnProfile): Promise<void> {
+    const name = (profile.name ?? "").trim();
+    const next = await this.api.editProfile({ name, bio: (profile.bio ?? "").trim(), hidden: profile.hidden });
+    this.profiles.forget(next.user);
+    this.profiles.want([next.user]);
+    const { identity } = this.state.value;
+    if (!identity || name === "") return;
+    const renamed = { ...identity, name };
+    this.#identities.rename(this.state.value.place.room, renamed);
+    this.state.set({ identity: renamed });
   }
 
   /** forget drops the identity, so that the person is asked for a name again. */

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { render } from "preact";
 import { App } from "./app.ts";
+import { speak, wanted } from "./text/text.ts";
 import { AppContext, useApp, useStore } from "./ui/hooks.ts";
 import { Lobby } from "./ui/lobby.tsx";
 import { Notes } from "./ui/notes.tsx";
@@ -21,8 +22,9 @@ function Page(): JSX.Element {
   );
 }
 
-const root = document.getElementById("app");
-if (root) {
+/** Begins in the person's language, or in English where its messages do not come: a page with the wrong words is better than none. */
+async function begin(root: HTMLElement): Promise<void> {
+  await speak(wanted()).catch(() => speak("en"));
   render(
     <AppContext.Provider value={new App()}>
       <Page />
@@ -30,3 +32,6 @@ if (root) {
     root,
   );
 }
+
+const root = document.getElementById("app");
+if (root) void begin(root);

@@ -24,15 +24,16 @@ const header = (asked: Asked | undefined, name: string) => (asked?.init.headers 
 describe("api", () => {
   test("commands carry the token and escape what they are given", async () => {
     const { api: client, asked } = api(() => new Response(null, { status: 204 }));
-    await client.mute("k3", "g_a/../b");
-    await client.unmute("k3", "me");
-    await client.remove("k3", "bob", true);
+    const room = client.of("k3");
+    await room.mute("g_a/../b");
+    await room.unmute("me");
+    await room.remove("bob", { ban: true, everywhere: false, reason: "" });
     assert.deepEqual(
       asked.map(({ url, init }) => `${init.method} ${url} ${init.body ?? ""}`),
       [
         "POST http://node/v1/rooms/k3/participants/g_a%2F..%2Fb/mute ",
         "DELETE http://node/v1/rooms/k3/participants/me/mute ",
-        'DELETE http://node/v1/rooms/k3/participants/bob {"ban":true}',
+        'DELETE http://node/v1/rooms/k3/participants/bob {"ban":true,"everywhere":false}',
       ],
     );
     assert.equal(header(asked[0], "Authorization"), "Bearer t.o.k");
@@ -41,8 +42,8 @@ describe("api", () => {
   test("looking needs no token", async () => {
     const { api: client, asked } = api(() => Response.json({ rooms: null }), "");
     const anonymous = new Api({ base: () => "http://node", token: () => undefined, fetch: async (url, init = {}) => (asked.push({ url, init }), Response.json({})) });
-    assert.deepEqual(await client.rooms("live"), []);
-    assert.deepEqual(await anonymous.rooms("live"), []);
+    assert.deepEqual(await client.rooms("live"), { rooms: [], next: "" });
+    assert.deepEqual(await anonymous.rooms("live"), { rooms: [], next: "" });
     assert.equal(header(asked[1], "Authorization"), undefined);
   });
 
@@ -64,10 +65,17 @@ describe("api", () => {
   test("a refusal is told in the node's words", async () => {
     const body = { type: "urn:rotunda:problem:forbidden", title: "Forbidden", detail: "Only the host may do that." };
     const { api: client } = api(() => Response.json(body, { status: 403 }));
-    await assert.rejects(client.approve("k3", "bob"), (error: Problem) => {
+    await assert.rejects(client.of("k3").approve("bob"), (error: Problem) => {
       assert.deepEqual([error.message, error.slug, error.status, error.final], ["Only the host may do that.", "forbidden", 403, true]);
       return true;
     });
+  });
+
+  test("a refusal may name nodes to ask instead", async () => {
+    const body = { type: "urn:rotunda:problem:elsewhere", edges: [{ url: "http://c" }, null, { url: 7 }, { url: "http://d" }] };
+    const problem = await readProblem(Response.json(body, { status: 503 }));
+    assert.deepEqual([problem.slug, problem.bases], ["elsewhere", ["http://c", "http://d"]]);
+    assert.deepEqual((await readProblem(Response.json({ edges: "x" }, { status: 503 }))).bases, []);
   });
 
   test("a refusal without sense is still a refusal", async () => {

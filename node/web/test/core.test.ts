@@ -175,6 +175,18 @@ describe("route", () => {
     assert.deepEqual(route.others, ["http://a", "http://d"]);
   });
 
+  test("moves where it is sent, once, and keeps the way back", () => {
+    const route = learned();
+    assert.equal(route.move(["http://c/", "javascript:alert(1)", "http://d"]), true);
+    assert.equal(route.base, "http://c");
+    assert.deepEqual(route.others, ["http://d", "http://a"]);
+    assert.equal(route.move(["http://d", "http://c"]), false, "there already");
+    assert.equal(route.move([]), false);
+    assert.equal(route.base, "http://c");
+    assert.equal(route.failed("http://c", true), true, "a node that is sure is left at once");
+    assert.equal(route.base, "http://d");
+  });
+
   test("alone it stays", () => {
     const route = new Route("http://a");
     for (let i = 0; i < 5; i++) assert.equal(route.failed("http://a"), false);
@@ -221,10 +233,10 @@ test("talking while muted is noticed after a while, and forgotten at once", () =
 
 describe("links", () => {
   test("rooms, tokens, raw", () => {
-    assert.deepEqual(placeOf("http://n/"), { room: null, token: null, raw: false });
-    assert.deepEqual(placeOf("http://n/r/k3_-9?raw"), { room: "k3_-9", token: null, raw: true });
-    assert.deepEqual(placeOf("http://n/r/k3?token=a.b.c&raw=0"), { room: "k3", token: "a.b.c", raw: false });
-    assert.deepEqual(placeOf("http://n/r/k3#token=a.b.c"), { room: "k3", token: "a.b.c", raw: false });
+    assert.deepEqual(placeOf("http://n/"), { room: null, token: null, speak: false, raw: false });
+    assert.deepEqual(placeOf("http://n/r/k3_-9?raw&speak"), { room: "k3_-9", token: null, speak: true, raw: true });
+    assert.deepEqual(placeOf("http://n/r/k3?token=a.b.c&raw=0"), { room: "k3", token: "a.b.c", speak: false, raw: false });
+    assert.deepEqual(placeOf("http://n/r/k3#token=a.b.c"), { room: "k3", token: "a.b.c", speak: false, raw: false });
     assert.equal(placeOf("http://n/r/a/b").room, null);
     assert.equal(placeOf("http://n/r/%3Cscript%3E").room, null);
   });

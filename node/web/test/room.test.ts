@@ -25,15 +25,10 @@ describe("keeper", () => {
   let lines: string[];
   let route: Route;
   let keeper: Keeper;
-
-  beforeEach(() => {
-    mock.timers.reset();
-    mock.timers.enable({ apis: ["setTimeout"] });
-    held = [];
-    lines = [];
-    route = new Route("http://a");
-    keeper = new Keeper({
+  const make = (beside: number) =>
+    new Keeper({
       route,
+      beside,
       changed: (line: Line) => lines.push(line.at),
       attempt: (opened, signal) =>
         new Promise((resolve, reject) => {
@@ -41,6 +36,14 @@ describe("keeper", () => {
           signal.addEventListener("abort", () => resolve());
         }),
     });
+
+  beforeEach(() => {
+    mock.timers.reset();
+    mock.timers.enable({ apis: ["setTimeout"] });
+    held = [];
+    lines = [];
+    route = new Route("http://a");
+    keeper = make(0);
   });
 
   test("comes back after a loss, and waits longer each time", async () => {
@@ -84,14 +87,103 @@ describe("keeper", () => {
     assert.deepEqual(lines, ["connecting", "up"], "nobody is told of a change that nobody hears");
   });
 
-  test("a replacement that fails costs the connection, and is tried again", async () => {
+  test("a voice goes both ways until the old one is let go, or time is up", async () => {
+    keeper = make(4_000);
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    held[1]!.opened();
+    assert.equal(held[0]!.signal.aborted, false);
+    held[0]!.lose(); // its node has let go of it
+    await settled();
+    assert.equal(keeper.line.at, "up");
+    keeper.replace();
+    held[2]!.opened();
+    mock.timers.tick(3_999);
+    assert.equal(held[1]!.signal.aborted, false);
+    mock.timers.tick(1);
+    assert.equal(held[1]!.signal.aborted, true);
+    assert.equal(held[2]!.signal.aborted, false);
+    assert.deepEqual(lines, ["connecting", "up"]);
+  });
+
+  test("and stays where it was if the new one is not taken", async () => {
+    keeper = make(4_000);
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    held[1]!.opened();
+    held[1]!.lose();
+    await settled();
+    assert.equal(keeper.line.at, "up");
+    mock.timers.tick(400);
+    assert.equal(held.length, 3, "it is tried again");
+    mock.timers.tick(4_000);
+    assert.equal(held[0]!.signal.aborted, false);
+    held[2]!.opened();
+    mock.timers.tick(4_000);
+    assert.equal(held[0]!.signal.aborted, true);
+  });
+
+  test("a replacement that fails leaves the connection as it is, and is tried again", async () => {
     keeper.start();
     held[0]!.opened();
     keeper.replace();
     held[1]!.lose(new TypeError("nobody there"));
     await settled();
-    assert.equal(keeper.line.at, "waiting");
+    assert.equal(keeper.line.at, "up");
+    assert.equal(held[0]!.signal.aborted, false);
+    mock.timers.tick(400);
+    assert.equal(held.length, 3);
+    held[2]!.opened();
     assert.equal(held[0]!.signal.aborted, true);
+    assert.deepEqual(lines, ["connecting", "up"]);
+  });
+
+  test("lost while its replacement is waited for, a connection is lost", async () => {
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    held[1]!.lose(new TypeError("nobody there"));
+    await settled();
+    held[0]!.lose();
+    await settled();
+    assert.equal(keeper.line.at, "waiting");
+    mock.timers.tick(400);
+    assert.equal(held.length, 3, "one timer, not two");
+    mock.timers.tick(60_000);
+    assert.equal(held.length, 3);
+  });
+
+  test("a replacement that is refused for good ends it", async () => {
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    held[1]!.lose(new Problem(403, "not you"));
+    await settled();
+    assert.deepEqual(keeper.line, { at: "refused", status: 403 });
+    assert.equal(held[0]!.signal.aborted, true);
+  });
+
+  test("a node that sends people on is left at once", async () => {
+    route.learn(["http://b"]);
+    keeper.start();
+    held[0]!.lose(new Problem(503, "the node is being emptied", "elsewhere"));
+    await settled();
+    assert.equal(route.base, "http://b");
+    mock.timers.tick(0);
+    assert.equal(held.length, 2);
+  });
+
+  test("a node that names others is left for the first of them", async () => {
+    route.learn(["http://b"]);
+    keeper.start();
+    held[0]!.lose(new Problem(503, "kept in other regions", "elsewhere", ["http://c", "http://d"]));
+    await settled();
+    assert.equal(route.base, "http://c");
+    mock.timers.tick(0);
+    assert.equal(held.length, 2);
+    assert.deepEqual(route.others[0], "http://d");
   });
 
   test("the old connection's end is no loss while its successor is under way", async () => {
@@ -143,7 +235,7 @@ describe("feed", () => {
       asked.push((init.headers as Record<string, string>)["Last-Event-ID"]);
       return new Response(bodies[next++]);
     };
-    const attempt = feed({ api: new Api({ base: () => "http://a", token: () => undefined, fetch }), room: "k3", show: (view) => titles.push(view.title) });
+    const attempt = feed({ api: new Api({ base: () => "http://a", token: () => undefined, fetch }), room: "k3", show: (view) => titles.push(view.title), move: (bases) => titles.push(bases.join(" ")) });
     for (const _ of bodies) await attempt(() => {}, new AbortController().signal).catch(() => errors++);
     return { titles, asked, errors };
   }
@@ -156,6 +248,12 @@ describe("feed", () => {
   test("a missing change starts over with a snapshot", async () => {
     const got = await run([snapshot(7, "a") + change(9, { title: "c" }), snapshot(9, "c")]);
     assert.deepEqual(got, { titles: ["a", "c"], asked: [undefined, undefined], errors: 1 });
+  });
+
+  test("a node that is emptied says where to go, and the place in the log stays", async () => {
+    const move = `event: move\ndata: ${JSON.stringify({ edges: [{ node: "b", url: "http://b" }, { node: "c", url: "http://c" }] })}\n\n`;
+    const got = await run([move + snapshot(7, "a") + move, change(8, { title: "b" })]);
+    assert.deepEqual(got, { titles: ["http://b http://c", "a", "http://b http://c", "b"], asked: [undefined, "7"], errors: 0 });
   });
 
   test("what was seen already changes nothing", async () => {

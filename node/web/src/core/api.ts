@@ -1,5 +1,6 @@
+import { RoomApi } from "./room-api.ts";
 import { readProblem } from "./problem.ts";
-import type { Role, View } from "./view.ts";
+import type { Asking, View } from "./view.ts";
 import { asView } from "./view.ts";
 
 /** A room as the lobby lists it. */
@@ -13,6 +14,10 @@ export interface Summary {
   listeners?: number;
   tags?: string[];
   startedAt?: string | null;
+  startsAt?: string | null;
+  endedAt?: string | null;
+  locked?: boolean;
+  seq?: number;
 }
 
 /** A person and the token that proves it. */
@@ -20,6 +25,32 @@ export interface Identity {
   user: string;
   name: string;
   token: string;
+}
+
+/** A person as everybody may know them. */
+export interface Profile {
+  user: string;
+  name?: string;
+  bio?: string;
+  avatar?: string; // path on any node
+}
+
+/** What somebody may change of their own profile; "hidden" leaves them off the list of listeners. */
+export interface OwnProfile extends Profile {
+  hidden: boolean;
+}
+
+/** What a room is made of, or changed to. */
+export interface RoomDetails {
+  title?: string;
+  description?: string;
+  rules?: string;
+  mode?: string;
+  tags?: string[];
+  language?: string;
+  startsAt?: string;
+  policy?: { requests?: Asking; turnSeconds?: number };
+  regions?: string[];
 }
 
 /** A node that can be tried for a room. */
@@ -55,12 +86,43 @@ export class Api {
     return { user: body.user ?? claims.user, name: body.name ?? (claims.name || name), token: body.token };
   }
 
-  async rooms(state: "live" | "scheduled" | "ended"): Promise<Summary[]> {
-    const body = await this.#json<{ rooms?: Summary[] | null }>("GET", `/v1/rooms?state=${state}`);
-    return body.rooms ?? [];
+  /** rooms answers one page of rooms, and where the next one starts: "" on the last. */
+  async rooms(state: "live" | "scheduled" | "ended", options: { tag?: string; cursor?: string; limit?: number } = {}): Promise<{ rooms: Summary[]; next: string }> {
+    const query = new URLSearchParams({ state, limit: String(options.limit ?? 50) });
+    if (options.tag) query.set("tag", options.tag);
+    if (options.cursor) query.set("cursor", options.cursor);
+    const body = await this.#json<{ rooms?: Summary[] | null; nextCursor?: string }>("GET", `/v1/rooms?${query}`);
+    return { rooms: body.rooms ?? [], next: body.nextCursor ?? "" };
   }
 
-  async createRoom(room: { title: string; description?: string }): Promise<View> {
+  /** people answers the profiles of those of up to a hundred people who have one. */
+  async people(users: readonly string[]): Promise<Profile[]> {
+    const query = new URLSearchParams(users.map((user) => ["user", user]));
+    return (await this.#json<{ people?: Profile[] | null }>("GET", `/v1/people?${query}`)).people ?? [];
+  }
+
+  profile(): Promise<OwnProfile> {
+    return this.#json("GET", "/v1/profile");
+  }
+
+  editProfile(change: { name?: string; bio?: string; hidden?: boolean }): Promise<OwnProfile> {
+    return this.#json("PATCH", "/v1/profile", change);
+  }
+
+  /** setAvatar uploads a picture; null takes the present one away. */
+  async setAvatar(picture: Blob | null): Promise<void> {
+    const path = "/v1/profile/avatar";
+    if (picture === null) return this.#do("DELETE", path);
+    const signal = AbortSignal.timeout(timeoutMs);
+    await this.#ask(path, { method: "PUT", body: picture, signal, headers: { "Content-Type": picture.type || "image/png" } });
+  }
+
+  /** of is everything that can be done in one room. */
+  of(room: string): RoomApi {
+    return new RoomApi(roomPath(room), (method, path, body) => this.#call(method, path, body));
+  }
+
+  async createRoom(room: RoomDetails): Promise<View> {
     return asView(await this.#json("POST", "/v1/rooms", room));
   }
 
@@ -73,41 +135,9 @@ export class Api {
     return body.edges ?? [];
   }
 
-  end(room: string): Promise<void> {
-    return this.#do("POST", `${roomPath(room)}/end`);
-  }
-
-  request(room: string): Promise<void> {
-    return this.#do("POST", `${roomPath(room)}/requests`, {});
-  }
-
-  withdraw(room: string): Promise<void> {
-    return this.#do("DELETE", `${roomPath(room)}/requests`);
-  }
-
-  approve(room: string, user: string): Promise<void> {
-    return this.#do("POST", `${roomPath(room)}/requests/${encodeURIComponent(user)}/approve`);
-  }
-
-  deny(room: string, user: string): Promise<void> {
-    return this.#do("POST", `${roomPath(room)}/requests/${encodeURIComponent(user)}/deny`);
-  }
-
-  mute(room: string, user: string): Promise<void> {
-    return this.#do("POST", `${personPath(room, user)}/mute`);
-  }
-
-  /** unmute opens the caller's own microphone; nobody can open another's. */
-  unmute(room: string, self: string): Promise<void> {
-    return this.#do("DELETE", `${personPath(room, self)}/mute`);
-  }
-
-  setRole(room: string, user: string, role: Role): Promise<void> {
-    return this.#do("PUT", `${personPath(room, user)}/role`, { role });
-  }
-
-  remove(room: string, user: string, ban: boolean): Promise<void> {
-    return this.#do("DELETE", personPath(room, user), { ban });
+  /** ping asks one node, of any address, for an answer at once. */
+  async ping(base: string, signal: AbortSignal): Promise<void> {
+    await this.#fetch(`${base}/v1/ping`, { signal, cache: "no-store" });
   }
 
   /** events opens the room's feed after `lastId` ("" for a snapshot). It stays open until signal aborts it. */
@@ -181,9 +211,6 @@ function roomPath(room: string): string {
   return `/v1/rooms/${encodeURIComponent(room)}`;
 }
 
-function personPath(room: string, user: string): string {
-  return `${roomPath(room)}/participants/${encodeURIComponent(user)}`;
-}
 
 /**
  * claimsOf reads who a token says it is for. Nothing is checked: the node does that, and only the name on the screen hangs on

@@ -3,6 +3,7 @@ interface ProblemBody {
   type?: unknown;
   title?: unknown;
   detail?: unknown;
+  edges?: unknown;
 }
 
 /** Problem is a refusal of the node, in its own words. */
@@ -10,12 +11,15 @@ export class Problem extends Error {
   readonly status: number;
   /** The last part of `type`, for example "forbidden" of "urn:rotunda:problem:forbidden"; "" when there is none. */
   readonly slug: string;
+  /** Nodes to ask instead, the best first; none where the node names none. */
+  readonly bases: readonly string[];
 
-  constructor(status: number, message: string, slug = "") {
+  constructor(status: number, message: string, slug = "", bases: readonly string[] = []) {
     super(message);
     this.name = "Problem";
     this.status = status;
     this.slug = slug;
+    this.bases = bases;
   }
 
   /** final reports whether asking again cannot help: the request itself was refused. */
@@ -34,8 +38,14 @@ export async function readProblem(response: Response): Promise<Problem> {
     const body = (await response.json()) as ProblemBody | null;
     const text = [body?.detail, body?.title].find((value) => typeof value === "string" && value !== "") as string | undefined;
     const type = typeof body?.type === "string" ? body.type : "";
-    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1));
+    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1), basesOf(body?.edges));
   } catch {
     return new Problem(response.status, fallback);
   }
+}
+
+/** basesOf reads the addresses of the nodes that a problem names. */
+function basesOf(edges: unknown): string[] {
+  if (!Array.isArray(edges)) return [];
+  return edges.map((edge: { url?: unknown } | null) => edge?.url).filter((url) => typeof url === "string");
 }

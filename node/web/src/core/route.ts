@@ -38,11 +38,27 @@ export class Route {
     if (base === this.base) this.#failures = 0;
   }
 
-  /** failed notes a failure of base and reports whether the route moved to another node. Late news of an earlier one is ignored. */
-  failed(base: string): boolean {
+  /**
+   * move goes to the first of the nodes that a node which is being emptied has named, and reports whether it did: not when it
+   * is at one of them already. The present node stays the last way out.
+   */
+  move(bases: readonly string[]): boolean {
+    const clean = [...new Set(bases.map(origin).filter((base) => base !== ""))];
+    if (clean.length === 0 || clean.includes(this.base)) return false;
+    this.#bases = [...clean, this.base];
+    this.#current = 0;
+    this.#failures = 0;
+    return true;
+  }
+
+  /**
+   * failed notes a failure of base and reports whether the route moved to another node. Late news of an earlier one is ignored.
+   * sure: the node itself says that another one has to be asked.
+   */
+  failed(base: string, sure = false): boolean {
     if (base !== this.base) return false;
     this.#failures++;
-    if (this.#failures < failuresMax || this.#bases.length < 2) return false;
+    if ((this.#failures < failuresMax && !sure) || this.#bases.length < 2) return false;
     this.#failures = 0;
     this.#current = (this.#current + 1) % this.#bases.length;
     return true;

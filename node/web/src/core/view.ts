@@ -12,6 +12,7 @@ export interface Participant {
   live: boolean; // a microphone is connected
   node?: string;
   since?: string;
+  away?: string | null; // nowhere connected since
 }
 
 /** Somebody who asks to speak. */
@@ -27,6 +28,36 @@ export interface Removal {
   at: string;
   ban: boolean;
 }
+
+/** How people take turns, and whose turn it is. */
+export interface Rotation {
+  turnSeconds: number;
+  warnSeconds: number;
+  user: string; // "": nobody's turn
+  began: string | null;
+  until: string | null;
+  warned: boolean;
+}
+
+/** A link that the room shows, or that waits for a host. */
+export interface Pin {
+  url: string;
+  note: string;
+  user: string;
+  name: string;
+  approved: boolean;
+  place: number;
+}
+
+/** What somebody was warned of. */
+export interface Warning {
+  count: number;
+  reason: string;
+  public: boolean;
+}
+
+/** Who may ask to speak. */
+export type Asking = "everyone" | "list" | "invited" | "closed";
 
 /** View is what everybody sees of a room: GET /v1/rooms/{room}, and the feed's snapshot. */
 export interface View {
@@ -47,7 +78,19 @@ export interface View {
   participants: Record<string, Participant>;
   requests: Record<string, SpeakRequest>;
   removed: Record<string, Removal>;
-  policy?: { speakersMax?: number; requests?: "everyone" | "closed" };
+  policy?: { speakersMax?: number; requests?: Asking; reactions?: "everyone" | "stage" | "nobody"; turnSeconds?: number };
+  askers?: string[];
+  startsAt?: string | null;
+  rulesVersion?: number;
+  locked?: boolean;
+  heldUntil?: string | null;
+  rotation?: Rotation;
+  refreshed?: { at: string; joined: number };
+  invitations: Record<string, { by: string; at: string }>;
+  pins: Record<string, Pin>;
+  warnings: Record<string, Warning>;
+  talk: Record<string, { spokeSeconds: number }>;
+  listeners?: number;
 }
 
 /** A change as the feed sends it. */
@@ -56,13 +99,23 @@ export interface Change {
   type: string;
   by?: string;
   user?: string;
+  reason?: string;
   patch?: Json;
 }
 
 /** asView fills what an answer may leave out, so that the rest of the client need not ask. */
 export function asView(raw: unknown): View {
   const view = raw as View;
-  return { ...view, participants: view.participants ?? {}, requests: view.requests ?? {}, removed: view.removed ?? {} };
+  return {
+    ...view,
+    participants: view.participants ?? {},
+    requests: view.requests ?? {},
+    removed: view.removed ?? {},
+    invitations: view.invitations ?? {},
+    pins: view.pins ?? {},
+    warnings: view.warnings ?? {},
+    talk: view.talk ?? {},
+  };
 }
 
 /**
@@ -115,6 +168,48 @@ export function queue(view: View): Array<SpeakRequest & { user: string }> {
 /** place is a person's position in the queue, from 1; 0 when not in it. */
 export function place(view: View, user: string | undefined): number {
   return queue(view).findIndex((request) => request.user === user) + 1;
+}
+
+/** pins lists the links in the order in which everybody sees them, those that wait for a host last. */
+export function pins(view: View): Array<Pin & { id: string }> {
+  return Object.entries(view.pins)
+    .map(([id, pin]) => ({ id, ...pin }))
+    .sort((a, b) => Number(b.approved) - Number(a.approved) || a.place - b.place || compare(a.id, b.id));
+}
+
+/** mayAsk reports whether the room's policy lets this person ask to speak. */
+export function mayAsk(view: View, user: string | undefined): boolean {
+  switch (view.policy?.requests) {
+    case "closed":
+    case "invited":
+      return false;
+    case "list":
+      return user !== undefined && (view.askers ?? []).includes(user);
+    default:
+      return true;
+  }
+}
+
+/** mayReact reports whether the room's policy lets somebody of the role react. */
+export function mayReact(view: View, role: Role): boolean {
+  switch (view.policy?.reactions) {
+    case "nobody":
+      return false;
+    case "stage":
+      return onStage(role);
+    default:
+      return true;
+  }
+}
+
+/** talkShares is who has had which share of the time that people were heard, the most first. */
+export function talkShares(view: View): Array<{ user: string; seconds: number; share: number }> {
+  const people = Object.entries(view.talk).map(([user, { spokeSeconds }]) => ({ user, seconds: spokeSeconds }));
+  const all = people.reduce((sum, { seconds }) => sum + seconds, 0);
+  return people
+    .filter(({ seconds }) => seconds > 0)
+    .sort((a, b) => b.seconds - a.seconds || compare(a.user, b.user))
+    .map((person) => ({ ...person, share: person.seconds / all }));
 }
 
 function compare(a: string, b: string): number {

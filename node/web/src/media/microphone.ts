@@ -1,16 +1,16 @@
 import type { Api } from "../core/api.ts";
-import { meter } from "../core/level.ts";
 import type { Line } from "../core/line.ts";
 import type { Route } from "../core/route.ts";
 import { Keeper } from "../room/keeper.ts";
+import type { Filters } from "./capture.ts";
+import { capture, Ear } from "./capture.ts";
 import { ended, negotiate, openPeer } from "./peer.ts";
 
-/** What browsers do to a voice before it is sent. All three off is right for music, and for measuring. */
-export interface Filters {
-  echo: boolean;
-  noise: boolean;
-  gain: boolean;
-}
+/**
+ * How long a voice goes to both nodes when it changes over: the old one ends its session when the new one is heard, which takes a
+ * second or so, and the new one ends its own where the room does not take it.
+ */
+const besideMs = 4_000;
 
 /** What a microphone needs, and what it reports. */
 export interface MicrophoneOptions {
@@ -32,14 +32,19 @@ export class Microphone {
   readonly #options: MicrophoneOptions;
   #track: MediaStreamTrack | undefined;
   #stream: MediaStream | undefined;
-  #sender: RTCRtpSender | undefined;
+  readonly #senders = new Set<RTCRtpSender>(); // two while one connection replaces another
   #muted = true;
   #closed = false;
-  #ear: { context: AudioContext; analyser: AnalyserNode; track: MediaStreamTrack; samples: Float32Array<ArrayBuffer> } | undefined;
+  #ear: Ear | undefined;
 
   constructor(options: MicrophoneOptions) {
     this.#options = options;
-    this.#keeper = new Keeper({ attempt: (opened, signal) => this.#attempt(opened, signal), changed: options.changed, route: options.route });
+    this.#keeper = new Keeper({
+      attempt: (opened, signal) => this.#attempt(opened, signal),
+      changed: options.changed,
+      route: options.route,
+      beside: besideMs,
+    });
   }
 
   /** open asks the person for the microphone and connects it, muted. It rejects with a DOMException when there is none or it is refused. */
@@ -51,7 +56,7 @@ export class Microphone {
   /** change takes another device or other filters without hanging up. */
   async change(filters: Filters, device: string): Promise<void> {
     await this.#capture(filters, device);
-    await this.#sender?.replaceTrack(this.#track ?? null);
+    await Promise.all([...this.#senders].map((sender) => sender.replaceTrack(this.#track ?? null)));
   }
 
   /** setMuted opens or shuts the track. The room's own gate is another matter: see Api.mute. */
@@ -62,9 +67,7 @@ export class Microphone {
 
   /** level is how loud the microphone is now, 0…1, muted or not. */
   level(): number {
-    if (!this.#ear) return 0;
-    this.#ear.analyser.getFloatTimeDomainData(this.#ear.samples);
-    return meter(this.#ear.samples);
+    return this.#ear?.level() ?? 0;
   }
 
   kick(): void {
@@ -83,17 +86,7 @@ export class Microphone {
   }
 
   async #capture(filters: Filters, device: string): Promise<void> {
-    const devices = navigator.mediaDevices as MediaDevices | undefined; // absent on pages that are not secure
-    if (!devices) throw new DOMException("microphones are for secure pages", "SecurityError");
-    const stream = await devices.getUserMedia({
-      audio: {
-        echoCancellation: filters.echo,
-        noiseSuppression: filters.noise,
-        autoGainControl: filters.gain,
-        channelCount: 1,
-        ...(device === "" ? {} : { deviceId: { exact: device } }),
-      },
-    });
+    const stream = await capture(filters, device);
     this.#release();
     const track = stream.getAudioTracks()[0];
     if (this.#closed || !track) {
@@ -105,44 +98,30 @@ export class Microphone {
     track.addEventListener("ended", () => this.#options.unplugged());
     this.#stream = stream;
     this.#track = track;
-    this.#listen(track);
-  }
-
-  /** listen meters a copy of the track, which stays open while the track is muted: "you are muted" needs to hear something. */
-  #listen(original: MediaStreamTrack): void {
-    const track = original.clone();
-    track.enabled = true;
-    const context = new AudioContext();
-    const analyser = context.createAnalyser();
-    analyser.fftSize = 1024;
-    context.createMediaStreamSource(new MediaStream([track])).connect(analyser);
-    void context.resume();
-    this.#ear = { context, analyser, track, samples: new Float32Array(analyser.fftSize) };
+    this.#ear = new Ear(track); // which hears also what is muted: "you are muted" needs to know
   }
 
   #release(): void {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = undefined;
     this.#track = undefined;
-    if (this.#ear) {
-      this.#ear.track.stop();
-      void this.#ear.context.close();
-      this.#ear = undefined;
-    }
+    this.#ear?.close();
+    this.#ear = undefined;
   }
 
   async #attempt(opened: () => void, signal: AbortSignal): Promise<void> {
     const { api, room } = this.#options;
     const peer = openPeer();
     let session: string | null = null;
+    const { sender } = peer.addTransceiver(this.#track ?? "audio", { direction: "sendonly", streams: this.#stream ? [this.#stream] : [] });
     try {
-      const { sender } = peer.addTransceiver(this.#track ?? "audio", { direction: "sendonly", streams: this.#stream ? [this.#stream] : [] });
       await negotiate({ peer, api, room, kind: "whip", signal, accepted: (url) => (session = url) });
       if (this.#track && sender.track !== this.#track) await sender.replaceTrack(this.#track);
-      this.#sender = sender;
+      this.#senders.add(sender);
       opened();
       await ended(peer, signal);
     } finally {
+      this.#senders.delete(sender);
       peer.close();
       if (session !== null) api.hangUp(session);
     }

@@ -31,6 +31,7 @@ export class Player {
   readonly #options: PlayerOptions;
   #tracks = listenerTracks;
   #receivers: RTCRtpReceiver[] = [];
+  #speaker = ""; // deviceId
 
   constructor(options: PlayerOptions) {
     this.#options = options;
@@ -49,6 +50,7 @@ export class Player {
       element.setAttribute("playsinline", "");
       element.srcObject = new MediaStream();
       document.body.append(element);
+      if (this.#speaker !== "") void setSink(element, this.#speaker).catch(() => undefined); // unplugged: the usual one
       this.#elements.push(element);
     }
     this.#playAll();
@@ -92,6 +94,24 @@ export class Player {
     return this.#receivers.flatMap((receiver) => receiver.getContributingSources());
   }
 
+  /**
+   * mix makes each track as loud as the quietest of those who are heard on it now: the mix of the room is one track, so two who
+   * talk at once are as loud as each other. Phones that leave loudness to their buttons take no notice.
+   */
+  mix(active: ReadonlySet<number>, volumeOf: (ssrc: number) => number): void {
+    this.#receivers.forEach((receiver, i) => {
+      const element = this.#elements[i];
+      const heard = receiver.getContributingSources().filter(({ source }) => active.has(source));
+      if (element && heard.length > 0) element.volume = Math.min(...heard.map(({ source }) => volumeOf(source)));
+    });
+  }
+
+  /** playOn plays through a loudspeaker of the person's choice; "" is the browser's. */
+  async playOn(device: string): Promise<void> {
+    this.#speaker = device;
+    await Promise.all(this.#elements.map((element) => setSink(element, device)));
+  }
+
   async #attempt(opened: () => void, signal: AbortSignal): Promise<void> {
     const peer = openPeer();
     let session: string | null = null;
@@ -129,6 +149,10 @@ export class Player {
       );
     }
   }
+}
+
+async function setSink(element: HTMLAudioElement, device: string): Promise<void> {
+  if ("setSinkId" in element) await element.setSinkId(device); // Safari has none
 }
 
 function hasSound(element: HTMLAudioElement): boolean {

@@ -25,6 +25,13 @@ export class Identities {
     this.#set(nameKey, identity.name);
   }
 
+  /** rename keeps another name for an identity that there is, where it is kept already. */
+  rename(room: string | null, identity: Identity): void {
+    const at = room !== null && this.#get(`${key}.${room}`) !== null ? `${key}.${room}` : key;
+    this.#set(at, JSON.stringify(identity));
+    this.#set(nameKey, identity.name);
+  }
+
   /** accept takes the token of a link. It answers undefined for one that says nothing about a person. */
   accept(room: string | null, token: string): Identity | undefined {
     const { user, name } = claimsOf(token);

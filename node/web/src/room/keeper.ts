@@ -10,6 +10,18 @@ import type { Route } from "../core/route.ts";
  */
 export type Attempt = (opened: () => void, signal: AbortSignal) => Promise<void>;
 
+/** What a keeper needs. */
+export interface KeeperOptions {
+  attempt: Attempt;
+  changed: (line: Line, error: unknown) => void;
+  route: Route;
+  /**
+   * How long a connection that was replaced goes on beside its successor, in ms, unless it is lost before; should the successor be
+   * lost first, it stays. 0: it ends when the successor is up.
+   */
+  beside?: number;
+}
+
 /**
  * Keeper keeps one connection alive while it is wanted: it runs attempts, waits between them as line.ts decides, and tells
  * the route which node failed. It is the one place with timers for reconnecting.
@@ -19,15 +31,19 @@ export class Keeper {
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #alive = new Set<AbortController>(); // two while one connection replaces another
   #newest: AbortController | undefined;
+  #misses = 0; // replacements in a row that failed
 
   readonly #attempt: Attempt;
   readonly #changed: (line: Line, error: unknown) => void;
   readonly #route: Route;
+  readonly #beside: number;
+  #parting: ReturnType<typeof setTimeout> | undefined; // while a connection goes on beside its successor
 
-  constructor(options: { attempt: Attempt; changed: (line: Line, error: unknown) => void; route: Route }) {
+  constructor(options: KeeperOptions) {
     this.#attempt = options.attempt;
     this.#changed = options.changed;
     this.#route = options.route;
+    this.#beside = options.beside ?? 0;
   }
 
   get line(): Line {
@@ -69,6 +85,7 @@ export class Keeper {
 
   #end(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#parting);
     for (const controller of this.#alive) controller.abort();
     this.#alive.clear();
   }
@@ -87,15 +104,34 @@ export class Keeper {
     this.#alive.delete(controller);
     // An attempt that was told to end, or that has a successor under way, is nobody's loss.
     if (controller.signal.aborted || this.#newest !== controller) return;
+    const [old] = this.#alive;
+    if (old && !(failure instanceof Problem && failure.final)) {
+      this.#missed(old, base, failure);
+      return;
+    }
     this.#end();
     this.#lost(base, failure);
   }
 
+  /** missed goes on with the connection that was to be replaced, and tries to replace it again in a while. */
+  #missed(old: AbortController, base: string, failure: unknown): void {
+    clearTimeout(this.#parting); // the old one stays
+    this.#newest = old;
+    const moved = this.#move(base, failure);
+    this.#timer = setTimeout(() => this.replace(), moved ? 0 : backoff(++this.#misses, Math.random()));
+  }
+
   #opened(controller: AbortController, base: string): void {
     if (controller.signal.aborted) return;
-    for (const other of this.#alive) {
-      if (other !== controller) other.abort();
-    }
+    const part = () => {
+      for (const other of this.#alive) {
+        if (other !== controller) other.abort();
+      }
+    };
+    clearTimeout(this.#parting);
+    if (this.#beside > 0) this.#parting = setTimeout(part, this.#beside);
+    else part();
+    this.#misses = 0;
     this.#route.succeeded(base);
     this.#step({ is: "opened" });
   }
@@ -105,10 +141,18 @@ export class Keeper {
       this.#step({ is: "refused", status: failure.status }, failure);
       return;
     }
-    const moved = this.#route.failed(base);
+    const moved = this.#move(base, failure);
     const delay = moved ? 0 : backoff(attempts(this.#line) + 1, Math.random());
     this.#step({ is: "lost", now: performance.now(), delay }, failure);
     this.#timer = setTimeout(() => this.kick(), delay);
+  }
+
+  /** move goes on to another node where that is called for: one that the node itself has named, or the next. */
+  #move(base: string, failure: unknown): boolean {
+    if (base === this.#route.base && failure instanceof Problem && elsewhere(failure) && failure.bases.length > 0) {
+      return this.#route.move(failure.bases);
+    }
+    return this.#route.failed(base, elsewhere(failure));
   }
 
   #step(event: LineEvent, error?: unknown): void {
@@ -117,4 +161,9 @@ export class Keeper {
     this.#line = next;
     this.#changed(next, error);
   }
+}
+
+/** elsewhere reports whether a node says that it takes nobody and another has to be asked. */
+function elsewhere(failure: unknown): boolean {
+  return failure instanceof Problem && failure.slug === "elsewhere";
 }

@@ -1,9 +1,13 @@
 import type { Api, Identity } from "../core/api.ts";
+import type { RoomApi } from "../core/room-api.ts";
 import { TalkingWhileMuted } from "../core/level.ts";
 import type { Line, Phase } from "../core/line.ts";
 import { off, phaseOf } from "../core/line.ts";
+import { candidatesMax, nearest, timeNodes } from "../core/nearest.ts";
 import type { News } from "../core/news.ts";
 import { newsOf } from "../core/news.ts";
+import type { Presence } from "../core/presence.ts";
+import { nobody } from "../core/presence.ts";
 import { Problem } from "../core/problem.ts";
 import type { Route } from "../core/route.ts";
 import { sameSet, Speaking } from "../core/speaking.ts";
@@ -39,6 +43,8 @@ export interface RoomState {
   speaking: readonly number[]; // SSRCs, in step with the sound
   microphone: "off" | "asking" | "on";
   muting: boolean; // a mute or unmute is on its way
+  held: boolean; // push to talk: the button or the key is down
+  where: { node: string; ms: number | null } | null; // the node that is heard, and its distance where it was timed
   mutedHint: boolean; // talking into a muted microphone
   settings: Settings;
 }
@@ -64,6 +70,10 @@ export class Session {
   readonly state: Store<RoomState>;
   /** level of the own microphone, 0…1, apart from the state because it changes twenty times a second. */
   readonly level = new Store({ level: 0 });
+  /** presence is who listens and what they show, apart from the state because it comes a few times a second. */
+  readonly presence = new Store<Presence>(nobody);
+  /** room is what can be done in this room. */
+  readonly room: RoomApi;
 
   readonly #options: SessionOptions;
   readonly #feed: Keeper;
@@ -72,6 +82,10 @@ export class Session {
   #speaking = new Speaking();
   #mutedHint = new TalkingWhileMuted();
   #looking: ReturnType<typeof setInterval> | undefined;
+  readonly #nodes = new Map<string, string>(); // origin → id
+  #times: ReadonlyMap<string, number> = new Map(); // origin → shortest answer in ms
+  readonly #volumes = new Map<string, number>(); // by user; missing: 1
+  #reader: string | undefined; // whom the feed was opened for
   #base = ""; // the node that sound and voice were last told to use
   #joinedRemoval: string | undefined; // the removal that was on record when this person joined
   #renewed = false;
@@ -89,12 +103,22 @@ export class Session {
       speaking: [],
       microphone: "off",
       muting: false,
+      held: false,
+      where: null,
       mutedHint: false,
       settings: options.settings,
     });
     const { api, room, route } = options;
+    this.room = api.of(room);
     this.#feed = new Keeper({
-      attempt: feed({ api, room, show: (view, change) => this.#show(view, change) }),
+      attempt: feed({
+        api,
+        room,
+        reader: () => this.me,
+        show: (view, change) => this.#show(view, change),
+        move: (bases) => this.#move(bases),
+        presence: (presence) => this.presence.set(presence),
+      }),
       changed: (line, error) => this.#feedChanged(line, error),
       route,
     });
@@ -105,6 +129,7 @@ export class Session {
       changed: (line, error) => void this.#soundChanged(line, error),
       blocked: (blocked) => this.state.set({ blocked }),
     });
+    void this.#player.playOn(options.settings.speaker);
   }
 
   get phase(): Phase {
@@ -123,7 +148,9 @@ export class Session {
 
   /** open starts to follow the room, which needs neither a token nor a tap. */
   open(): void {
+    this.#reader = this.me;
     this.#feed.start();
+    void this.#learn();
     window.addEventListener("online", this.#retry);
     document.addEventListener("visibilitychange", this.#retry);
     window.addEventListener("pagehide", this.#hide);
@@ -150,9 +177,11 @@ export class Session {
     const me = this.me;
     this.#joinedRemoval = me === undefined ? undefined : view?.removed[me]?.at;
     this.state.set({ joined: true, gone: null });
+    if (this.#reader !== me) this.#feed.replace(); // until now it was read as nobody, or as somebody else
+    this.#reader = me;
     this.#player.play(this.#tracks());
     this.#looking ??= setInterval(() => this.#look(), lookMs);
-    void this.#learn();
+    if (this.#options.route.others.length === 0) void this.#learn(); // there was no answer before
   }
 
   /** leave ends sound and voice and goes back to looking on. Somebody on stage keeps the place there. */
@@ -162,37 +191,13 @@ export class Session {
     this.state.set({ joined: false, blocked: false });
   }
 
-  /** ask, withdraw and the other commands reject as Api does; the view follows from the feed. */
-  ask(): Promise<void> {
-    return this.#options.api.request(this.#options.room);
+  /** loudness sets how loud somebody is here, 0…1; nobody else hears a difference. */
+  loudness(user: string, volume: number): void {
+    this.#volumes.set(user, Math.min(1, Math.max(0, volume)));
   }
 
-  withdraw(): Promise<void> {
-    return this.#options.api.withdraw(this.#options.room);
-  }
-
-  approve(user: string): Promise<void> {
-    return this.#options.api.approve(this.#options.room, user);
-  }
-
-  deny(user: string): Promise<void> {
-    return this.#options.api.deny(this.#options.room, user);
-  }
-
-  mute(user: string): Promise<void> {
-    return this.#options.api.mute(this.#options.room, user);
-  }
-
-  setRole(user: string, role: Role): Promise<void> {
-    return this.#options.api.setRole(this.#options.room, user, role);
-  }
-
-  remove(user: string, ban: boolean): Promise<void> {
-    return this.#options.api.remove(this.#options.room, user, ban);
-  }
-
-  end(): Promise<void> {
-    return this.#options.api.end(this.#options.room);
+  loudnessOf(user: string): number {
+    return this.#volumes.get(user) ?? 1;
   }
 
   /** stepDown lets go of the stage; the sound goes on. */
@@ -200,7 +205,7 @@ export class Session {
     const me = this.me;
     if (me === undefined) return;
     this.#closeMicrophone();
-    await this.setRole(me, "listener");
+    await this.room.setRole(me, "listener");
   }
 
   /** openMicrophone asks for the microphone and connects it, muted. It rejects with a DOMException where there is none or it is refused. */
@@ -212,7 +217,8 @@ export class Session {
       api,
       room,
       route,
-      ...settings,
+      filters: settings.filters,
+      device: settings.device,
       changed: (line, error) => this.#voiceChanged(line, error),
       unplugged: () => this.#closeMicrophone(),
     });
@@ -231,21 +237,38 @@ export class Session {
   async setMuted(muted: boolean): Promise<void> {
     const me = this.me;
     if (me === undefined) return;
-    const { api, room } = this.#options;
     if (muted) this.#microphone?.setMuted(true);
     this.state.set({ muting: true });
     try {
-      await (muted ? api.mute(room, me) : api.unmute(room, me));
+      await (muted ? this.room.mute(me) : this.room.unmute(me));
     } finally {
       this.state.set({ muting: false });
       this.#obeyMute();
     }
   }
 
-  /** configure changes the microphone's settings, also while it is on. */
+  /**
+   * hold opens the microphone for as long as the button is down. The room is told of the first time only: it then counts the person
+   * as open, and what is let through is decided here, without a round trip to the log for each word.
+   */
+  async hold(held: boolean): Promise<void> {
+    this.state.set({ held });
+    const me = this.me;
+    const muted = me === undefined || this.state.value.view?.participants[me]?.muted !== false;
+    if (held && muted) await this.setMuted(false);
+    this.#obeyMute();
+  }
+
+  /** configure changes the settings, also while the microphone is on. */
   async configure(settings: Settings): Promise<void> {
+    const before = this.state.value.settings;
     this.state.set({ settings });
-    await this.#microphone?.change(settings.filters, settings.device);
+    if (settings.push !== before.push) {
+      await this.setMuted(true); // whoever stops holding a button does not want to be open from then on
+      this.state.set({ held: false });
+    }
+    if (settings.speaker !== before.speaker) await this.#player.playOn(settings.speaker);
+    if (settings.device !== before.device || settings.filters !== before.filters) await this.#microphone?.change(settings.filters, settings.device);
   }
 
   readonly #retry = (): void => {
@@ -290,8 +313,13 @@ export class Session {
     const { view, muting } = this.state.value;
     const me = this.me;
     const mine = me === undefined ? undefined : view?.participants[me];
-    if (!mine || mine.muted) this.#microphone?.setMuted(true);
+    if (!mine || mine.muted || this.#waitsForPush()) this.#microphone?.setMuted(true);
     else if (!muting) this.#microphone?.setMuted(false);
+  }
+
+  #waitsForPush(): boolean {
+    const { settings, held } = this.state.value;
+    return settings.push && !held;
   }
 
   #feedChanged(line: Line, error: unknown): void {
@@ -303,10 +331,18 @@ export class Session {
     else this.#options.trouble(error);
   }
 
-  /** follow moves sound and voice to the route's node once the feed has left a dead one. */
+  /** move goes to another node: this one is being emptied, or that one is nearer. What is open goes on until its successor is of use. */
+  #move(bases: readonly string[]): void {
+    if (!this.#options.route.move(bases)) return;
+    this.#feed.replace();
+    this.#follow();
+  }
+
+  /** follow moves sound and voice to the route's node once the feed has left a dead one, or was sent away. */
   #follow(): void {
     if (this.#base === this.#options.route.base) return;
     this.#base = this.#options.route.base;
+    this.#place();
     this.#player.move();
     this.#microphone?.move();
   }
@@ -342,12 +378,13 @@ export class Session {
     const { view, microphone, speaking, mutedHint } = this.state.value;
     this.#speaking.observe(now, this.#player.sources());
     const active = new Set(this.#speaking.active(now));
+    if (this.#volumes.size > 0) this.#player.mix(active, (ssrc) => this.#volumeOf(ssrc));
     const me = this.me;
     const mine = me === undefined ? undefined : view?.participants[me];
     if (microphone === "on" && this.#microphone) {
       const level = this.#microphone.level();
       this.level.set({ level: Math.round(level * 50) / 50 });
-      const muted = mine?.muted !== false;
+      const muted = mine?.muted !== false || this.#waitsForPush();
       // Nobody gets their own voice back, so the own ring follows the own meter.
       if (mine && !muted && level > 0.3) active.add(mine.ssrc);
       const hint = this.#mutedHint.observe(now, level, muted);
@@ -357,15 +394,41 @@ export class Session {
     if (!sameSet(next, speaking)) this.state.set({ speaking: next });
   }
 
-  /** learn asks for the other nodes while this one lives. It is not worth an error: without an answer the route has one node. */
+  #volumeOf(ssrc: number): number {
+    for (const [user, person] of Object.entries(this.state.value.view?.participants ?? {})) {
+      if (person.ssrc === ssrc) return this.loudnessOf(user);
+    }
+    return 1;
+  }
+
+  /**
+   * learn asks for the other nodes while this one lives, and goes to the nearest; who was quick and listens already goes there
+   * without a gap. It is not worth an error: without an answer the route has one node.
+   */
   async #learn(): Promise<void> {
     const { api, room, route } = this.#options;
     this.#base = route.base;
     try {
-      route.learn((await api.edges(room)).map((edge) => edge.url));
+      const edges = await api.edges(room);
+      for (const { url, node } of edges) this.#nodes.set(new URL(url).origin, node);
+      route.learn(edges.map((edge) => edge.url));
+      const own = route.base;
+      const times = await timeNodes([own, ...route.others].slice(0, candidatesMax), (base, signal) => api.ping(base, signal), () => performance.now());
+      this.#times = times;
+      this.#place();
+      const best = nearest(own, times);
+      if (best !== own && route.base === own) this.#move([best, ...route.others.filter((base) => base !== best)]);
     } catch {
-      // tried again at the next join
+      // the page goes on where it is
     }
+  }
+
+  /** place says which node is heard, as far as its name is known. */
+  #place(): void {
+    const base = this.#options.route.base;
+    const node = this.#nodes.get(base);
+    const ms = this.#times.get(base);
+    this.state.set({ where: node === undefined ? null : { node, ms: ms === undefined ? null : Math.round(ms) } });
   }
 
   #quiet(): void {
@@ -381,6 +444,6 @@ export class Session {
     this.#microphone.close();
     this.#microphone = undefined;
     this.level.set({ level: 0 });
-    this.state.set({ microphone: "off", voice: off, mutedHint: false });
+    this.state.set({ microphone: "off", voice: off, held: false, mutedHint: false });
   }
 }

@@ -1,14 +1,16 @@
-import type { Filters } from "../media/microphone.ts";
+import type { Filters } from "../media/capture.ts";
 
 const key = "rotunda.microphone";
 
-/** How a person likes their microphone. */
+/** How a person likes to speak and to hear. */
 export interface Settings {
   filters: Filters;
-  device: string; // deviceId; "" is the browser's choice
+  device: string; // deviceId of the microphone; "" is the browser's choice
+  speaker: string; // deviceId of the loudspeaker; "" likewise
+  push: boolean; // open only while a key or the button is held
 }
 
-const usual: Settings = { filters: { echo: true, noise: true, gain: true }, device: "" };
+const usual: Settings = { filters: { echo: true, noise: true, gain: true }, device: "", speaker: "", push: false };
 const none: Filters = { echo: false, noise: false, gain: false };
 
 /** loadSettings answers what was kept; `raw` is a link's wish to have no filter at all, for this visit. */
@@ -33,6 +35,8 @@ function read(): Settings {
     return {
       filters: { echo: flag("echo"), noise: flag("noise"), gain: flag("gain") },
       device: typeof value?.device === "string" ? value.device : "",
+      speaker: typeof value?.speaker === "string" ? value.speaker : "",
+      push: value?.push === true,
     };
   } catch {
     return usual;

@@ -1,28 +1,27 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { text } from "../text/text.ts";
+import { blank, DetailsFields, detailsOf } from "./details.tsx";
 import { Dialog } from "./dialog.tsx";
 import { useApp, useBusy } from "./hooks.ts";
 import { NameField, useName } from "./name.tsx";
 
-const titleMax = 120;
-const descriptionMax = 500;
-
-/** Create asks what a new room is about, opens it and goes there. */
+/** Create asks what a new room is about, opens it or schedules it, and goes there. */
 export function Create({ close }: { close: () => void }): JSX.Element {
   const app = useApp();
   const [name, setName] = useName();
-  const [title, setTitle] = useState("");
-  const [description, setDescription] = useState("");
+  const [draft, setDraft] = useState(blank);
+  const [later, setLater] = useState(false);
+  const [at, setAt] = useState("");
   const [busy, run] = useBusy();
 
   const submit = (event: Event) => {
     event.preventDefault();
     void run(async () => {
       await app.identify(name);
-      const about = description.trim();
-      const room = await app.api.createRoom({ title: title.trim(), ...(about === "" ? {} : { description: about }) });
-      app.go(`/r/${room.id}`, room.id);
+      const startsAt = later ? { startsAt: new Date(at).toISOString() } : {};
+      const room = await app.api.createRoom({ ...detailsOf(draft), ...startsAt });
+      app.go(`/r/${room.id}`, later ? null : room.id);
     });
   };
 
@@ -30,32 +29,39 @@ export function Create({ close }: { close: () => void }): JSX.Element {
     <Dialog title={text.create.title} close={close}>
       <form class="form" onSubmit={submit}>
         <p class="soft">{text.create.lead}</p>
-        <label class="field">
-          <span>{text.create.name}</span>
-          <input
-            name="title"
-            required
-            autocomplete="off"
-            maxLength={titleMax}
-            placeholder={text.create.namePlaceholder}
-            value={title}
-            onInput={(event) => setTitle(event.currentTarget.value)}
-          />
-        </label>
-        <label class="field">
-          <span>{text.create.description}</span>
-          <textarea name="description" rows={2} maxLength={descriptionMax} value={description} onInput={(event) => setDescription(event.currentTarget.value)} />
-        </label>
+        <DetailsFields draft={draft} change={setDraft} open={false} />
+        <fieldset class="choice row">
+          <legend>{text.create.begins}</legend>
+          <label class="check">
+            <input type="radio" name="begins" checked={!later} onChange={() => setLater(false)} />
+            <span>{text.create.now}</span>
+          </label>
+          <label class="check">
+            <input type="radio" name="begins" checked={later} onChange={() => setLater(true)} />
+            <span>{text.create.later}</span>
+          </label>
+        </fieldset>
+        {later && (
+          <label class="field">
+            <span>{text.create.when}</span>
+            <input type="datetime-local" required min={localTime(Date.now())} value={at} onInput={(event) => setAt(event.currentTarget.value)} />
+          </label>
+        )}
         <NameField value={name} change={setName} />
         <div class="actions">
           <button type="button" class="plain" onClick={close}>
             {text.create.cancel}
           </button>
           <button type="submit" class="primary" disabled={busy}>
-            {text.create.submit}
+            {later ? text.create.schedule : text.create.submit}
           </button>
         </div>
       </form>
     </Dialog>
   );
+}
+
+/** localTime is a moment as a datetime-local field has it: in the viewer's zone, without one. */
+function localTime(moment: number): string {
+  return new Date(moment - new Date(moment).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -10,12 +10,16 @@ import { Notes } from "./notes.tsx";
  */
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
+  const here = useRef(true);
   const id = useId();
   useEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
     dialog?.querySelector<HTMLElement>(".field input")?.focus(); // a form is for typing; elsewhere the browser chooses
-    return () => dialog?.close();
+    return () => {
+      here.current = false; // what is said of the closing comes later, when another sheet may be open
+      dialog?.close();
+    };
   }, []);
   return (
     <dialog
@@ -26,6 +30,7 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
         event.preventDefault();
         close();
       }}
+      onClose={() => here.current && close()} // a browser may close it without asking
       onClick={(event) => {
         if (event.target === element.current) close();
       }}

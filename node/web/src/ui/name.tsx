@@ -13,7 +13,7 @@ export function NameField({ value, change }: { value: string; change: (name: str
   if (identity) {
     return (
       <p class="as-whom">
-        {text.name.as(identity.name)}
+        {text.name.as({ name: identity.name })}
         <button type="button" class="link" onClick={() => app.forget()}>
           {text.name.change}
         </button>

@@ -4,7 +4,7 @@ import { queue } from "../core/view.ts";
 import type { Session } from "../room/session.ts";
 import { ago, text } from "../text/text.ts";
 import { Avatar } from "./avatar.tsx";
-import { useBusy, useNow } from "./hooks.ts";
+import { useApp, useBusy, useNow, useStore } from "./hooks.ts";
 import { Check, Cross } from "./icons.tsx";
 
 /** Queue is what hosts and co-hosts see of those who ask to speak, in the order in which they asked. */
@@ -25,7 +25,37 @@ export function Queue({ session, view }: { session: Session; view: View }): JSX.
           </li>
         ))}
       </ol>
+      <Invited session={session} view={view} />
     </section>
+  );
+}
+
+/** Invited are those whose answer is waited for. */
+function Invited({ session, view }: { session: Session; view: View }): JSX.Element | null {
+  const app = useApp();
+  const { roster } = useStore(session.presence);
+  const users = Object.keys(view.invitations).sort();
+  if (users.length === 0) return null;
+  return (
+    <>
+      <h3>{text.queue.waiting}</h3>
+      <ul>
+        {users.map((user) => {
+          const name = app.names.get(user) ?? roster.find((one) => one.user === user)?.name ?? user;
+          return (
+            <li key={user} class="request">
+              <Avatar user={user} name={name} />
+              <span class="request-words">
+                <bdi class="request-name">{name}</bdi>
+              </span>
+              <button type="button" class="round quiet" aria-label={text.queue.takeBack({ name })} onClick={() => void app.attempt(() => session.room.decline(user))}>
+                <Cross />
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </>
   );
 }
 
@@ -39,12 +69,18 @@ function Request(props: { session: Session; user: string; name: string; note: st
         <bdi class="request-name">{name}</bdi>
         <bdi class="soft">{note || since}</bdi>
       </span>
-      <button type="button" class="round quiet" disabled={busy} aria-label={text.queue.deny(name)} title={text.queue.denyShort} onClick={() => void run(() => session.deny(user))}>
+      <button type="button" class="round quiet" disabled={busy} aria-label={text.queue.deny({ name })} title={text.queue.denyShort} onClick={() => void run(() => session.room.deny(user))}>
         <Cross />
       </button>
-      <button type="button" class="primary" disabled={busy} aria-label={text.queue.approve(name)} onClick={() => void run(() => session.approve(user))}>
+      <button
+        type="button"
+        class="round primary"
+        disabled={busy}
+        aria-label={text.queue.approve({ name })}
+        title={text.queue.approveShort}
+        onClick={() => void run(() => session.room.approve(user))}
+      >
         <Check />
-        {text.queue.approveShort}
       </button>
     </div>
   );

@@ -1,18 +1,28 @@
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Phase } from "../core/line.ts";
-import { linkOf } from "../core/place.ts";
+import type { News } from "../core/news.ts";
 import type { View } from "../core/view.ts";
-import { moderates } from "../core/view.ts";
+import { moderates, onStage } from "../core/view.ts";
 import { Session } from "../room/session.ts";
 import { loadSettings } from "../room/settings.ts";
-import { text } from "../text/text.ts";
+import { tell } from "../text/tell.ts";
+import { text, when } from "../text/text.ts";
+import { Crowd } from "./crowd.tsx";
 import { Dock } from "./dock.tsx";
 import { Farewell } from "./gone.tsx";
-import { useApp, useStore, useTitle } from "./hooks.ts";
-import { Back, Share } from "./icons.tsx";
+import { useApp, useNow, useStore, useTitle } from "./hooks.ts";
+import { Back, Lock, More, Share } from "./icons.tsx";
+import type { Sheet } from "./menu.tsx";
+import type { Chosen } from "./person.tsx";
+import { Sheets } from "./menu.tsx";
+import { Pins } from "./pins.tsx";
 import { Queue } from "./queue.tsx";
 import { Stage } from "./stage.tsx";
+import { Turn } from "./turns.tsx";
+
+/** What is seen anyway: it is said to those who do not see it, and no note covers the room for it. */
+const quiet: ReadonlySet<News["is"]> = new Set(["on-stage", "off-stage", "retitled", "warned", "your-turn-ends", "locked", "unlocked"]);
 
 /** Room is one room, from the first look to the last word. */
 export function Room({ room }: { room: string }): JSX.Element {
@@ -28,8 +38,8 @@ export function Room({ room }: { room: string }): JSX.Element {
         identity: () => app.state.value.identity,
         renew: () => app.renew(),
         news: (news) => {
-          const words = text.news(news);
-          if (news.is === "on-stage" || news.is === "off-stage" || news.is === "retitled") app.say(words);
+          const words = tell(news);
+          if (quiet.has(news.is)) app.say(words);
           else app.note(words);
         },
         trouble: (error) => app.trouble(error),
@@ -42,10 +52,12 @@ export function Room({ room }: { room: string }): JSX.Element {
   }, [session]);
 
   const { view, gone } = useStore(session.state);
+  const [sheet, open] = useState<Sheet | null>(null);
   useTitle(view ? `${view.title} · ${text.product}` : text.product);
   useEnterCreated(session, view);
   useAnnouncedPhase(session);
   useLockScreen(session, view);
+  useAwake(useStore(session.state).microphone === "on");
 
   if (gone === "unknown") return <Farewell title={text.gone.unknown} lead={text.gone.unknownLead} />;
   if (gone === "banned") return <Farewell title={text.gone.banned} lead={text.gone.bannedLead} />;
@@ -65,66 +77,96 @@ export function Room({ room }: { room: string }): JSX.Element {
   if (view?.state === "ended") return <Farewell title={text.gone.ended} lead={`${view.title}. ${text.gone.endedLead}`} />;
   return (
     <div class="room">
-      <Bar session={session} room={room} />
-      {view ? <Inside session={session} view={view} /> : <p class="opening soft">{text.room.loading}</p>}
+      <Bar session={session} open={open} />
+      {view ? <Inside session={session} view={view} open={open} /> : <p class="opening soft">{text.room.loading}</p>}
+      {view && <Sheets session={session} view={view} sheet={sheet} open={open} />}
     </div>
   );
 }
 
-function Inside({ session, view }: { session: Session; view: View }): JSX.Element {
+function Inside({ session, view, open }: { session: Session; view: View; open: (sheet: Sheet) => void }): JSX.Element {
+  const app = useApp();
   const { joined } = useStore(session.state);
-  const host = view.participants[view.host]?.name;
+  const choose = (person: Chosen) => {
+    app.names.set(person.user, person.name);
+    open({ is: "person", person: { user: person.user, name: person.name } });
+  };
   const runs = joined && moderates(session.role);
   return (
     <>
       <main class={runs ? "inside with-queue" : "inside"}>
         <header class="room-head">
           <h1 dir="auto">{view.title}</h1>
-          {host !== undefined && (
-            <p class="soft">
-              <bdi>{text.room.hostedBy(host)}</bdi>
-            </p>
-          )}
+          <Facts session={session} view={view} />
           {view.description && <p class="about" dir="auto">{view.description}</p>}
+          <Turn session={session} view={view} />
+          <Pins session={session} view={view} add={joined && onStage(session.role) ? () => open({ is: "pin" }) : undefined} />
         </header>
-        <Stage session={session} view={view} />
+        <Stage session={session} view={view} choose={choose} />
         {runs && <Queue session={session} view={view} />}
+        <Crowd session={session} view={view} choose={choose} everybody={() => open({ is: "people" })} />
       </main>
       <Dock session={session} view={view} />
     </>
   );
 }
 
-function Bar({ session, room }: { session: Session; room: string }): JSX.Element {
+/** Facts are the small print under the title: host, whether the door is locked, when it begins or ends, topics. */
+function Facts({ session, view }: { session: Session; view: View }): JSX.Element {
+  const now = useNow(20_000);
+  const { where, joined } = useStore(session.state);
+  const host = view.participants[view.host]?.name;
+  return (
+    <>
+      <p class="facts soft">
+        {host !== undefined && <bdi>{text.room.hostedBy({ host })}</bdi>}
+        {view.state === "scheduled" && view.startsAt && <span>{text.room.begins({ when: when(view.startsAt, now) })}</span>}
+        {joined && where && (
+          <span class="where">{where.ms === null ? text.room.from({ node: where.node }) : text.room.distance({ node: where.node, ms: where.ms })}</span>
+        )}
+        {view.locked && (
+          <span class="locked">
+            <Lock />
+            {text.room.locked}. {text.room.lockedLead}
+          </span>
+        )}
+      </p>
+      {view.heldUntil && <p class="held">{text.room.held({ when: when(view.heldUntil, now) })}</p>}
+      {view.tags && view.tags.length > 0 && (
+        <p class="tags">
+          {view.tags.map((tag) => (
+            <bdi key={tag} class="tag">
+              {tag}
+            </bdi>
+          ))}
+        </p>
+      )}
+    </>
+  );
+}
+
+function Bar({ session, open }: { session: Session; open: (sheet: Sheet) => void }): JSX.Element {
   const app = useApp();
-  useStore(session.state);
-  const share = async () => {
-    const url = linkOf(location.origin, room);
-    const title = session.state.value.view?.title ?? text.product;
-    try {
-      if ("share" in navigator) await navigator.share({ title, url });
-      else {
-        await (navigator as Navigator).clipboard.writeText(url);
-        app.note(text.room.copied);
-      }
-    } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) app.note(url); // then at least it can be read
-    }
-  };
+  const { view } = useStore(session.state);
   return (
     <header class="bar">
       <button type="button" class="round quiet" aria-label={text.room.back} title={text.room.back} onClick={() => app.go("/")}>
         <Back />
       </button>
-      <PhasePill phase={session.phase} />
-      <button type="button" class="round quiet" aria-label={text.room.share} title={text.room.share} onClick={() => void share()}>
-        <Share />
-      </button>
+      <PhasePill phase={view?.state === "scheduled" ? "scheduled" : session.phase} />
+      <span class="bar-end">
+        <button type="button" class="round quiet" aria-label={text.room.share} title={text.room.share} onClick={() => open({ is: "share" })}>
+          <Share />
+        </button>
+        <button type="button" class="round quiet" aria-label={text.room.more} title={text.room.more} onClick={() => open({ is: "menu" })}>
+          <More />
+        </button>
+      </span>
     </header>
   );
 }
 
-function PhasePill({ phase }: { phase: Phase }): JSX.Element {
+function PhasePill({ phase }: { phase: Phase | "scheduled" }): JSX.Element {
   return (
     <span class={`pill ${phase}`} data-phase={phase}>
       <span class="dot" aria-hidden="true" />
@@ -157,20 +199,85 @@ function useAnnouncedPhase(session: Session): void {
   }, [phase]);
 }
 
-/** useLockScreen names the room where the system shows what plays, and lets it be stopped there. */
+/** What the lock screen's buttons do. Pausing live sound is leaving it: nothing waits to be heard later. */
+const controls: MediaSessionAction[] = ["play", "pause", "stop"];
+
+/**
+ * useLockScreen names the room where the system shows what plays, lets it be paused and stopped there, and shows and turns the
+ * microphone on and off where the system has a sign for it.
+ */
 function useLockScreen(session: Session, view: View | null): void {
-  const { joined } = useStore(session.state);
+  const app = useApp();
+  const { joined, microphone, voice } = useStore(session.state);
   const title = view?.title ?? "";
   const host = view?.participants[view.host]?.name ?? "";
+  const [paused, setPaused] = useState(false);
   useEffect(() => {
-    if (!joined || !("mediaSession" in navigator)) return;
-    navigator.mediaSession.metadata = new MediaMetadata({ title, artist: host, album: text.product });
-    navigator.mediaSession.playbackState = "playing";
-    navigator.mediaSession.setActionHandler("stop", () => session.leave());
-    return () => {
-      navigator.mediaSession.metadata = null;
-      navigator.mediaSession.playbackState = "none";
-      navigator.mediaSession.setActionHandler("stop", null);
+    if (!("mediaSession" in navigator) || !(joined || paused)) return;
+    const media = navigator.mediaSession;
+    const act: Record<string, () => void> = {
+      play: () => {
+        setPaused(false);
+        session.unlock();
+        session.join();
+      },
+      pause: () => {
+        setPaused(true);
+        session.leave();
+      },
+      stop: () => {
+        setPaused(false);
+        session.leave();
+      },
     };
-  }, [session, joined, title, host]);
+    media.metadata = new MediaMetadata({ title, artist: host, album: text.product, artwork: [{ src: "/favicon.svg", type: "image/svg+xml" }] });
+    media.playbackState = joined ? "playing" : "paused";
+    for (const action of controls) media.setActionHandler(action, act[action]!);
+    return () => {
+      media.metadata = null;
+      media.playbackState = "none";
+      for (const action of controls) media.setActionHandler(action, null);
+    };
+  }, [session, joined, paused, title, host]);
+
+  const open = microphone === "on" && voice.at === "up";
+  const muted = session.me === undefined || view?.participants[session.me]?.muted !== false;
+  useEffect(() => {
+    if (!open || !("mediaSession" in navigator) || !("setMicrophoneActive" in navigator.mediaSession)) return;
+    const media = navigator.mediaSession as MediaSession & { setMicrophoneActive(active: boolean): unknown };
+    media.setMicrophoneActive(!muted);
+    const toggle = () => void app.attempt(() => session.setMuted(!muted));
+    try {
+      media.setActionHandler("togglemicrophone" as MediaSessionAction, toggle);
+    } catch {
+      return; // this browser has the sign and no button
+    }
+    return () => media.setActionHandler("togglemicrophone" as MediaSessionAction, null);
+  }, [session, open, muted]);
+}
+
+/** useAwake keeps the screen of somebody on stage from going dark: the microphone of a locked phone is cut off. */
+function useAwake(wanted: boolean): void {
+  useEffect(() => {
+    if (!wanted || !("wakeLock" in navigator)) return;
+    let lock: WakeLockSentinel | undefined;
+    let here = true;
+    const take = () => {
+      if (document.visibilityState !== "visible") return;
+      navigator.wakeLock.request("screen").then(
+        (taken) => {
+          if (here) lock = taken;
+          else void taken.release();
+        },
+        () => undefined, // a battery that runs low says no
+      );
+    };
+    take();
+    document.addEventListener("visibilitychange", take); // it is let go with the page out of sight
+    return () => {
+      here = false;
+      document.removeEventListener("visibilitychange", take);
+      void lock?.release();
+    };
+  }, [wanted]);
 }
