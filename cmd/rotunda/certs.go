@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -20,7 +21,12 @@ func newCerts(t *terminal) *cobra.Command {
   rotunda certs init --dir certs
   rotunda certs node fra-1 --region eu-central --host fra-1.example.org --host 192.0.2.7 --dir certs
 
-Give each node ca.crt, its own .crt and its own .key, and keep ca.key where no node is.
+Give each node ca.crt and its own .crt, .key and .region, and keep ca.key where no node is.
+The .region is the key of the node's region, the same for all its nodes: with it they read the
+rooms that are kept in the region. A node that has its certificate already gets one with
+
+  rotunda certs region fra-1 --region eu-central --dir certs
+
 Nothing is ever overwritten.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -46,7 +52,7 @@ Nothing is ever overwritten.`,
 	var region string
 	node := &cobra.Command{
 		Use:   "node NAME --region REGION [--host HOST]…",
-		Short: "Make a node's certificate and key: NAME.crt and NAME.key",
+		Short: "Make a node's certificate and keys: NAME.crt, NAME.key and NAME.region",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			r.ID, r.Region = rotunda.NodeID(args[0]), rotunda.Region(region)
@@ -69,11 +75,42 @@ Nothing is ever overwritten.`,
 	node.Flags().StringSliceVar(&r.Hosts, "host", nil, "name or IP address under which others reach the node's control log; may be repeated")
 	node.Flags().DurationVar(&r.Life, "life", identity.NodeLife, "how long the certificate is good for")
 	_ = node.MarkFlagRequired("region") // fails for a flag that does not exist
-	for _, c := range []*cobra.Command{initialise, node} {
+	key := newCertsRegion(t, &dir)
+	for _, c := range []*cobra.Command{initialise, node, key} {
 		c.Flags().StringVar(&dir, "dir", "certs", "folder of the files")
 	}
-	certs.AddCommand(initialise, node)
+	certs.AddCommand(initialise, node, key)
 	return certs
+}
+
+// newCertsRegion is the command that makes the key of a region in the folder dir.
+func newCertsRegion(t *terminal, dir *string) *cobra.Command {
+	var standing string
+	key := &cobra.Command{
+		Use:   "region NAME --region REGION",
+		Short: "Make the key of a node's region for a node that has its certificate: NAME.region",
+		Long: `After the authority has changed, put the old file's content behind the new one's: the first key
+is for new rooms, the others open those that are there.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			id, region := rotunda.NodeID(args[0]), rotunda.Region(standing)
+			if err := errors.Join(id.Valid(), region.Valid()); err != nil {
+				return usageError{err}
+			}
+			a, err := identity.LoadAuthority(*dir)
+			if err != nil {
+				return fmt.Errorf("no authority to derive it from (rotunda certs init makes one): %w", err)
+			}
+			if err := a.CreateRegion(*dir, id, region, time.Now()); err != nil {
+				return err
+			}
+			fmt.Fprintln(t.out, filepath.Join(*dir, args[0]+identity.RegionSuffix))
+			return nil
+		},
+	}
+	key.Flags().StringVar(&standing, "region", "", "where the node stands (needed)")
+	_ = key.MarkFlagRequired("region") // fails for a flag that does not exist
+	return key
 }
 
 func newKeygen(t *terminal) *cobra.Command {

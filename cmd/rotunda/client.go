@@ -32,6 +32,32 @@ type client struct {
 	token string
 	user  rotunda.UserID
 	http  *http.Client
+	// move is told where to go on when the node of the event feed is being emptied; nil: nobody moves. It must not block.
+	move func(bases []string)
+}
+
+// at is the same person at another node.
+func (c *client) at(base string) *client {
+	other := *c
+	other.base = base
+	return &other
+}
+
+// edges lists the nodes that serve a room, best guess first.
+func (c *client) edges(ctx context.Context, id rotunda.RoomID) (edges []edge, err error) {
+	var body struct{ Edges []edge }
+	err = c.call(ctx, http.MethodGet, "/v1/edges?room="+url.QueryEscape(string(id)), nil, &body)
+	return body.Edges, err
+}
+
+// edge is a node that can be tried.
+type edge struct{ Node, URL string }
+
+func basesOf(edges []edge) (bases []string) {
+	for _, e := range edges {
+		bases = append(bases, e.URL)
+	}
+	return bases
 }
 
 // apiError is a node's refusal (RFC 9457).
@@ -81,7 +107,7 @@ func parseRoomURL(link string) (base string, id rotunda.RoomID, err error) {
 
 // newClient returns a client that acts with token, or as a guest called name where there is none.
 func newClient(ctx context.Context, base, token, name string) (*client, error) {
-	c := &client{base: base, token: token, http: &http.Client{}}
+	c := &client{base: base, token: token, http: &http.Client{CheckRedirect: sentOn}}
 	if token == "" {
 		var guest struct{ Token string }
 		if err := c.call(ctx, http.MethodPost, "/v1/guests", map[string]string{"name": name}, &guest); err != nil {
@@ -98,6 +124,21 @@ func newClient(ctx context.Context, base, token, name string) (*client, error) {
 	}
 	c.user = claims.User
 	return c, nil
+}
+
+// sentOnMax is how many nodes after each other may send a request on to the next.
+const sentOnMax = 5
+
+// sentOn has a request go on to the node that another one names, with the token, as the media sessions' do (RFC 9725 §4.5).
+func sentOn(next *http.Request, before []*http.Request) error {
+	first := before[0]
+	if len(before) > sentOnMax || first.URL.Scheme == "https" && next.URL.Scheme != "https" {
+		return http.ErrUseLastResponse
+	}
+	if token := first.Header.Get("Authorization"); token != "" {
+		next.Header.Set("Authorization", token)
+	}
+	return nil
 }
 
 // claims are what a token says about its holder. Only nodes check it.
@@ -228,8 +269,20 @@ func (c *client) feed(ctx context.Context, id rotunda.RoomID, changed func(room.
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, feedLineMax)
+	event := ""
 	for lines.Scan() {
-		if !strings.HasPrefix(lines.Text(), "data:") {
+		if name, ok := strings.CutPrefix(lines.Text(), "event:"); ok {
+			event = strings.TrimSpace(name)
+		}
+		data, ok := strings.CutPrefix(lines.Text(), "data:")
+		if !ok || event == "presence" {
+			continue
+		}
+		if event == "move" {
+			var named struct{ Edges []edge }
+			if c.move != nil && json.Unmarshal([]byte(data), &named) == nil {
+				c.move(basesOf(named.Edges))
+			}
 			continue
 		}
 		v, err := c.room(ctx, id)

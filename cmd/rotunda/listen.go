@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 	"rotunda"
 	"rotunda/control/room"
 	"rotunda/node/opus"
+	framing "rotunda/node/opus/packet"
 	"rotunda/node/pcm"
 	"rotunda/node/rtc"
 )
@@ -23,6 +21,7 @@ import (
 type listenOptions struct {
 	out, token, name string
 	duration         time.Duration
+	rewind           time.Duration
 	json             bool
 }
 
@@ -42,17 +41,25 @@ The file keeps time: what was lost or silent is as long in it as it was. The sum
   longest_gap_ms      most audio in a row that was missing, late or cut off
   age_ms              how old audio was when it came, by the sender's and this machine's clocks
   join_ms             from asking for the session to the first packet
+  sessions            1, and one more for each node that was left or died
+A node that dies or is drained is left for another one; what could not be heard meanwhile counts as missing.
 Without --token you are a guest, where the node takes guests.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if o.duration < 0 {
+			switch {
+			case o.duration < 0:
 				return usagef("--duration %v is negative", o.duration)
+			case o.rewind < 0 || o.rewind > time.Minute || o.rewind%time.Second != 0:
+				return usagef("--rewind %v: a node keeps a minute; whole seconds, at most 60", o.rewind)
+			case o.rewind > 0 && o.out == "":
+				return usagef("--rewind goes into a file: which --out?")
 			}
 			return listen(c.Context(), t, args[0], o)
 		},
 	}
 	c.Flags().StringVar(&o.out, "out", "", "Ogg Opus file to write")
 	c.Flags().DurationVar(&o.duration, "duration", 0, "how long to listen (default: until Ctrl-C, or the room's end)")
+	c.Flags().DurationVar(&o.rewind, "rewind", 0, "begin the file with what was heard in the last seconds, at most 60, where others listen at the node; not in the summary")
 	c.Flags().BoolVar(&o.json, "json", false, "print the summary as JSON")
 	c.Flags().StringVar(&o.token, "token", "", "your token; without one you are a guest")
 	c.Flags().StringVar(&o.name, "name", "Terminal", "your name, as a guest")
@@ -85,7 +92,7 @@ func listen(ctx context.Context, t *terminal, link string, o listenOptions) (err
 	if err != nil {
 		return err
 	}
-	l := &listener{client: c, room: id, log: t.logger("info", ""), ear: e}
+	l := &listener{client: c, rewound: o.rewind, room: id, log: t.logger("info", ""), ear: e}
 	if t.errIsTerminal {
 		l.meter = &meter{to: t.err}
 	}
@@ -94,6 +101,7 @@ func listen(ctx context.Context, t *terminal, link string, o listenOptions) (err
 		return unlessAsked(ctx, listenErr)
 	}
 	s := e.tally.summary(e.join(), node)
+	s.Sessions = l.sessions
 	if o.json {
 		err = t.printJSON(s)
 	} else {
@@ -105,10 +113,16 @@ func listen(ctx context.Context, t *terminal, link string, o listenOptions) (err
 // listener is a person listening to a room.
 type listener struct {
 	*client
-	room  rotunda.RoomID
-	log   *slog.Logger
-	ear   *ear
-	meter *meter // nil: nobody watches
+	room    rotunda.RoomID
+	rewound time.Duration // how far back the file begins
+	log     *slog.Logger
+	ear     *ear
+	meter   *meter // nil: nobody watches
+
+	news     news
+	route    route
+	edges    []edge // as the first node named them
+	sessions int
 }
 
 // errLost says that the audio stopped before anybody asked it to.
@@ -118,113 +132,104 @@ var errLost = errors.New("the media connection was lost")
 // that, packets count as missing.
 const receivedMax = 100
 
-// listen hears the room until ctx ends, the time is over, or the room ends; node is who served.
+// listen hears the room until ctx ends, the time is over, or the room ends; node is who served, the last where there were
+// several.
 func (l *listener) listen(ctx context.Context, duration time.Duration) (node string, err error) {
-	v, err := l.client.room(ctx, l.room)
-	if err != nil {
-		return "", err
-	}
-	came := make(chan rtc.Received, receivedMax) // never closed
+	l.news, l.route, l.sessions = newNews(), route{[]string{l.base}}, 1
 	l.ear.asked = time.Now()
-	player, err := l.play(ctx, func(r rtc.Received) {
-		r.Payload = bytes.Clone(r.Payload) // it is kept past this call
-		select {
-		case came <- r:
-		default:
-		}
-	})
+	first, err := l.open(ctx, l.base)
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-		defer cancel()
-		_ = player.Close(ctx) // the node notices
-	}()
-	node = l.served(ctx, player.NodeURL())
-	l.log.Info("listening", "room", l.room, "title", v.Title, "node", node)
-	err = l.hear(ctx, player, came, duration, v)
+	l.route = route{[]string{first.at.base}}
+	if edges, err := first.at.edges(ctx, l.room); err == nil { // without an answer there is one node
+		l.edges = edges
+		l.route.learn(basesOf(edges))
+	}
+	l.log.Info("listening", "room", l.room, "title", first.title, "node", l.served(first))
+	if l.rewound > 0 { // what comes meanwhile waits
+		if err := first.at.rewind(ctx, l.room, l.rewound, l.ear); err != nil {
+			l.log.Warn("the last seconds cannot be heard again", "error", err)
+		}
+	}
+	c := newContinuity(l, first)
+	err = l.hear(ctx, c, duration)
+	node = l.served(c.cur)
+	c.end()
 	return node, errors.Join(err, l.ear.finish())
 }
 
-func (l *listener) play(ctx context.Context, got func(rtc.Received)) (*rtc.Player, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	return rtc.DialPlayer(ctx, rtc.ClientConfig{URL: l.base + l.roomPath(l.room, "/whep"), Token: l.token, Logger: l.log}, got)
-}
-
-// hear takes packets as they come. It owns the ear while it runs.
-func (l *listener) hear(ctx context.Context, player *rtc.Player, came <-chan rtc.Received, duration time.Duration, v room.View) error {
-	feedCtx, stop := context.WithCancel(ctx)
-	views := make(chan room.View, 1)
-	feedEnded := make(chan struct{})
-	go func() {
-		defer close(feedEnded)
-		_ = l.watch(feedCtx, l.room, func(v room.View) (bool, error) { // without the feed there are no names, and audio all the same
-			select {
-			case <-views: // only the newest counts
-			default:
-			}
-			views <- v
-			return v.State != room.Ended, nil
-		})
-	}()
-	defer func() { stop(); <-feedEnded }()
+// hear takes packets as they come, from one session after another. It owns the ear and the sessions while it runs.
+func (l *listener) hear(ctx context.Context, c *continuity, duration time.Duration) error {
 	var over <-chan time.Time
 	if duration > 0 {
 		t := time.NewTimer(duration)
 		defer t.Stop()
 		over = t.C
 	}
-	show := time.NewTicker(meterEvery)
-	defer show.Stop()
+	look := time.NewTicker(meterEvery / 2)
+	defer look.Stop()
 	defer l.meter.clear()
+	var v room.View
 	for {
 		select {
-		case r := <-came:
-			l.ear.hear(r, clockOf(player, r.Track))
-		case v = <-views:
-		case <-show.C:
-			l.meter.show(l.ear, v)
+		case r := <-c.cur.came:
+			l.ear.hear(r, clockOf(c.cur.player, r.Track))
+		case r := <-c.coming():
+			c.turn()
+			l.ear.hear(r, clockOf(c.cur.player, r.Track))
+			l.log.Info("listening", "room", l.room, "title", c.cur.title, "node", l.served(c.cur))
+		case v = <-l.news.views:
+		case bases := <-l.news.moves:
+			if l.route.move(bases) {
+				l.log.Info("the node is being emptied: going on at another", "node", l.route.base())
+				c.wanted = true
+			}
+		case base := <-l.news.lost:
+			if base == c.cur.at.base {
+				c.check(ctx)
+			}
+		case alive := <-c.checked:
+			if c.checking = false; !alive {
+				l.log.Warn("the node does not answer: going on at another", "node", l.served(c.cur))
+				c.replace()
+			}
+		case o := <-c.openings:
+			if err := c.answered(o, time.Now()); err != nil {
+				return l.whyDone(err)
+			}
+		case <-c.done:
+			c.gone(time.Now())
 		case <-over:
 			return nil
 		case <-ctx.Done():
 			return nil
-		case <-player.Done():
-			return l.whyDone(ctx)
-		}
-	}
-}
-
-// whyDone tells a room that has ended from a connection that was lost.
-func (l *listener) whyDone(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-	defer cancel()
-	if v, err := l.client.room(ctx, l.room); err == nil && v.State == room.Ended {
-		l.log.Info("the room has ended")
-		return nil
-	}
-	return errLost
-}
-
-// served names the node that serves the endpoint: by its id where the mesh tells it, else by its address.
-func (l *listener) served(ctx context.Context, endpoint string) string {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return endpoint
-	}
-	base := u.Scheme + "://" + u.Host
-	var edges struct {
-		Edges []struct{ Node, URL string }
-	}
-	if err := l.call(ctx, http.MethodGet, "/v1/edges", nil, &edges); err == nil {
-		for _, e := range edges.Edges {
-			if e.URL == base {
-				return e.Node
+		case now := <-look.C:
+			l.meter.show(l.ear, v)
+			if err := c.step(ctx, now); err != nil {
+				return err
 			}
 		}
 	}
-	return base
+}
+
+// whyDone tells a room that has ended from a session that is refused.
+func (l *listener) whyDone(err error) error {
+	if errors.Is(err, errEnded) {
+		l.log.Info("the room has ended")
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errLost, err)
+}
+
+// served names the node of a session: by its id where the mesh tells it, else by its address.
+func (l *listener) served(h *hearing) string {
+	for _, e := range l.edges {
+		if originOf(e.URL) == h.at.base {
+			return e.Node
+		}
+	}
+	return h.at.base
 }
 
 // senderClock is a player that ties RTP timestamps to the sender's wall clock, as sender reports do (RFC 3550 §6.4.1): the
@@ -248,12 +253,15 @@ func clockOf(player any, track int) func(timestamp uint32) time.Time {
 
 // ear is what becomes of the packets: counts, a file, and what the meter shows. It belongs to one goroutine.
 type ear struct {
-	asked, first time.Time // when the session was asked for, and when its first packet came
-	counters     unwrapper
+	asked, first time.Time // when the first session was asked for, and when its first packet came
+	turn         turn
 	order        sequencer
 	tally        tally
 	decoder      *opus.Decoder
 	file         *opus.Writer // nil: none
+	rewound      uint32       // ticks of the file that are from before
+	shift        uint32       // from the packets' times to the file's
+	begun        bool         // the first packet is in the file
 	err          error        // the first of writing the file
 	samples      [opus.SamplesMax]float32
 
@@ -269,8 +277,8 @@ func (e *ear) hear(r rtc.Received, clock func(uint32) time.Time) {
 	if e.first.IsZero() {
 		e.first = r.Arrival
 	}
-	p := packet{payload: r.Payload, sources: r.Sources}
-	p.seq, p.at = e.counters.unwrap(r.Sequence, r.Timestamp)
+	p := packet{payload: r.Payload, sources: r.Sources, duration: durationOf(r.Payload)}
+	p.seq, p.at = e.turn.take(r.Arrival, r.Sequence, r.Timestamp, p.duration, e.level < quietLevel)
 	p.late = e.tally.arrived(r.Arrival, p.at)
 	if e.order.push(p, e.play) && clock != nil {
 		e.age = r.Arrival.Sub(clock(r.Timestamp))
@@ -278,17 +286,43 @@ func (e *ear) hear(r rtc.Received, clock func(uint32) time.Time) {
 	}
 }
 
+// durationOf is how long a packet plays: in a large room several frames share one.
+func durationOf(payload []byte) time.Duration {
+	in, err := framing.Parse(payload)
+	if err != nil {
+		return rotunda.FrameDuration
+	}
+	return ticksToDuration(int64(in.Ticks()))
+}
+
+// over says that the next packets come through another session.
+func (e *ear) over() {
+	e.order.flush(e.play)
+	e.turn.over()
+	e.tally.turn()
+}
+
+// heard is when something came last, at the earliest since.
+func (e *ear) heard(since time.Time) time.Time {
+	if e.turn.heard.Before(since) {
+		return since
+	}
+	return e.turn.heard
+}
+
 // play takes the packets in their order.
 func (e *ear) play(p packet) {
 	p.level = pcm.Silence
-	p.duration = rotunda.FrameDuration
 	if n, err := e.decoder.Decode(p.payload, e.samples[:]); err == nil {
 		p.level, p.duration = pcm.Level(e.samples[:n]), ticksToDuration(int64(n))
 	}
 	e.level, e.sources = p.level, p.sources
 	e.tally.played(p)
 	if e.file != nil && e.err == nil {
-		if err := e.file.Write(uint32(p.at), p.payload); err != nil && !errors.Is(err, opus.ErrCorrupt) {
+		if !e.begun { // it follows what is there already
+			e.begun, e.shift = true, e.rewound-uint32(p.at)
+		}
+		if err := e.file.Write(uint32(p.at)+e.shift, p.payload); err != nil && !errors.Is(err, opus.ErrCorrupt) {
 			e.err = fmt.Errorf("write what was heard: %w", err)
 		}
 	}

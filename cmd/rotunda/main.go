@@ -28,7 +28,8 @@ const (
 
 func main() {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup wants us to live on
+	reloads := len(os.Args) > 1 && os.Args[1] == nodeVerb // it reads its configuration again
+	if !reloads && !signal.Ignored(syscall.SIGHUP) {      // nohup wants us to live on
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
@@ -109,7 +110,7 @@ Exit status: 0 done, 1 failed while running, 2 wrong use or configuration.`,
 	}
 	add("run", newUp(t), newNode(t))
 	add("hear", newSpeak(t), newListen(t))
-	add("operate", newMembers(t), newRooms(t), newLog(t), newVerify(t), newVersion(t))
+	add("operate", newMembers(t), newRooms(t), newDrain(t), newLog(t), newVerify(t), newBench(t), newSim(t), newVersion(t))
 	add("keys", newCerts(t), newKeygen(t), newToken(t))
 	return root
 }

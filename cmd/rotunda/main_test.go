@@ -57,6 +57,7 @@ func TestExitStatus(t *testing.T) {
 		{"listen http://127.0.0.1:1/r/k3v9", exitFailed, "connection refused"},
 		{"speak http://127.0.0.1:1/r/k3v9", exitUsage, "at least one of the flags in the group [file tone]"},
 		{"speak http://127.0.0.1:1/r/k3v9 --tone 440 --file x", exitUsage, "none of the others can be"},
+		{"speak http://127.0.0.1:1/r/k3v9 --tone 440 --regions eu-west", exitUsage, "is for a new room"},
 		{"speak http://127.0.0.1:1/r/k3v9 --tone 4", exitUsage, "want 20 to 20000 Hz"},
 		{"speak http://127.0.0.1:1/r/k3v9 --file " + dir + "/none.wav", exitFailed, "no such file"},
 		{"up --regions Nowhere!", exitUsage, "--regions"},
@@ -176,12 +177,17 @@ func TestToken(t *testing.T) {
 	if left := claims.Expires.Sub(now); left < 9*time.Minute || left > 10*time.Minute {
 		t.Errorf("good for %v, want 10 minutes", left)
 	}
+	_, stdout2, _ := call(t, "token", "--sub", "ada", "--create-rooms", "--key", key)
+	if c, err := ring.Check(now, strings.TrimSpace(stdout2)); err != nil || !c.Create || c.Operator || claims.Create {
+		t.Errorf("with --create-rooms: %+v, %v; without: %+v", c, err, claims)
+	}
 	own, err := readClaims(strings.TrimSpace(stdout))
 	if err != nil || own.User != "ada" || own.Room != "k3v9" || own.Role != rotunda.Speaker {
 		t.Errorf("readClaims = %+v, %v", own, err)
 	}
 	for _, bad := range [][]string{
 		{"--sub", "a b"}, {"--sub", "ada", "--role", "king"}, {"--sub", "ada", "--ttl", "0s"}, {"--sub", "ada", "--ttl", "1000h"}, {"--sub", "ada", "--room", "/"},
+		{"--sub", "ada", "--create-rooms", "--room", "k3v9"},
 	} {
 		if status, stdout, _ := call(t, append([]string{"token", "--key", key}, bad...)...); status != exitUsage || stdout != "" {
 			t.Errorf("%v: status %d, %q, want %d and nothing", bad, status, stdout, exitUsage)

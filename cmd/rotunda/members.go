@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -107,16 +108,22 @@ func fromAdmin(ctx context.Context, address, path string, into any) error {
 // printJSON writes v for machines, on one line.
 func (t *terminal) printJSON(v any) error { return json.NewEncoder(t.out).Encode(v) }
 
-// printTable writes rows in columns. What comes from other people (titles, names) must not move the cursor.
+// printTable writes rows in columns, all with one Write: others may write to the same terminal or pipe (POSIX has writes of up to
+// PIPE_BUF stay whole). What comes from other people (titles, names) must not move the cursor.
 func (t *terminal) printTable(rows [][]string) error {
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			row[i] = printable(cell)
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := t.out.Write(b.Bytes())
+	return err
 }
 
 // printable replaces what a terminal would not print as it is.

@@ -142,6 +142,10 @@ func (m *localMesh) makeFiles() error {
 		if _, err := authority.CreateNode(m.in(string(id)), request, time.Now()); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+		// A mesh of a version before this has certificates, and no keys of regions.
+		if err := authority.CreateRegion(m.in(string(id)), id, m.regions[i], time.Now()); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 		text, err := m.config(i).YAML()
 		if err != nil {
 			return err
@@ -164,7 +168,7 @@ func (m *localMesh) config(i int) config.Config {
 		Gossip:  config.Gossip{Listen: address(loopback, p.Gossip), KeyFile: "../gossip.key", Label: "rotunda-up"},
 		Log:     config.Log{Control: m.control()},
 		Admin:   config.Admin{Listen: address(loopback, p.Admin)},
-		TLS:     config.TLS{CA: "../" + identity.AuthorityCert, Cert: string(id) + ".crt", Key: string(id) + ".key"},
+		TLS:     config.TLS{CA: "../" + identity.AuthorityCert, Cert: string(id) + ".crt", Key: string(id) + ".key", Region: string(id) + identity.RegionSuffix},
 		Tokens:  config.Tokens{SigningKey: "../token.key", Guests: true},
 	}
 	for j := range m.ids {

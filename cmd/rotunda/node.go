@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -12,11 +13,14 @@ import (
 	"rotunda/node/identity"
 )
 
+// nodeVerb is the verb that runs a node. SIGHUP does not end it.
+const nodeVerb = "node"
+
 func newNode(t *terminal) *cobra.Command {
 	var file string
 	var check bool
 	c := &cobra.Command{
-		Use:   "node --config FILE",
+		Use:   nodeVerb + " --config FILE",
 		Short: "Run one node",
 		Long: `Run one node of a mesh. Every setting comes from a flag, else from the environment, else from the
 file, else it has its default. Keys and certificates are always named by file.
@@ -24,6 +28,10 @@ file, else it has its default. Keys and certificates are always named by file.
   rotunda node --config /etc/rotunda/node.yaml
   rotunda node --config node.yaml --check              say what is wrong and do not run
   ROTUNDA_LOG_LEVEL=debug rotunda node --config node.yaml --http-listen :8000
+
+SIGHUP reads the file and the page's certificate again: the log level and the certificate change at
+once and nobody is dropped; a file with mistakes changes nothing. Every key is described in
+docs/reference/config.md.
 
 A first configuration (rotunda certs and rotunda keygen make the files that it names):
 
@@ -42,7 +50,8 @@ A first configuration (rotunda certs and rotunda keygen make the files that it n
 					flags[k.Name] = f.Value.String()
 				}
 			}
-			cfg, err := config.Load(file, os.Environ(), flags, checkIdentity)
+			load := func() (config.Config, error) { return config.Load(file, os.Environ(), flags, checkIdentity) }
+			cfg, err := load()
 			if err != nil {
 				return err
 			}
@@ -51,10 +60,15 @@ A first configuration (rotunda certs and rotunda keygen make the files that it n
 				return nil
 			}
 			version, revision := build()
-			n, err := node.New(cfg, node.Build{Version: version, Revision: revision}, t.logger(cfg.LogLevel, cfg.LogFormat))
+			var level slog.LevelVar
+			level.Set(levelOf(cfg.LogLevel))
+			log := t.loggerFrom(&level, cfg.LogFormat)
+			n, err := node.New(cfg, node.Build{Version: version, Revision: revision}, log)
 			if err != nil {
 				return err
 			}
+			r := &reloader{node: n, load: load, began: cfg, level: &level, log: log.With("node", cfg.ID)}
+			defer r.start(c.Context())()
 			return n.Run(c.Context())
 		},
 	}

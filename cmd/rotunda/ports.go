@@ -148,7 +148,7 @@ func (p *ports) pickFree(picker *portPicker, host string) (err error) {
 		host string
 		find func(string, int) (int, error)
 	}{
-		{&p.Gossip, loopback, picker.both}, {&p.Media, host, picker.udp}, {&p.Cascade, loopback, picker.udp},
+		{&p.Gossip, loopback, picker.both}, {&p.Media, host, picker.both}, {&p.Cascade, loopback, picker.udp},
 		{&p.Admin, loopback, picker.tcp}, {&p.PeerBehind, loopback, picker.tcp}, {&p.ClientBehind, loopback, picker.tcp},
 	} {
 		if *free.port != 0 {

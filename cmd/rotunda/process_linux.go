@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -24,8 +25,37 @@ func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // it may be
 
 // ownerOf returns which of the processes has the loopback TCP socket with that local address, 0 for none.
 func ownerOf(local netip.AddrPort, pids []int) int {
-	inode := socketInode(local)
-	if inode == "" {
+	return holderOf(socketInode("tcp", tcpName(local)), pids)
+}
+
+// listenerOf returns which process of this machine serves that TCP address, 0 where none does or it cannot be seen.
+func listenerOf(at netip.AddrPort) int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	any4, any6 := netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port()), netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())
+	mapped := netip.AddrPortFrom(netip.AddrFrom16(at.Addr().As16()), at.Port())
+	for _, name := range []struct {
+		table string
+		at    netip.AddrPort
+	}{{"tcp", at}, {"tcp", any4}, {"tcp6", mapped}, {"tcp6", any6}} {
+		if pid := holderOf(socketInode(name.table, tcpName(name.at)), pids); pid != 0 {
+			return pid
+		}
+	}
+	return 0
+}
+
+// holderOf returns which of the processes has the socket, 0 for none.
+func holderOf(inode string, pids []int) int {
+	if inode == "" || inode == "0" {
 		return 0
 	}
 	want := "socket:[" + inode + "]"
@@ -44,20 +74,32 @@ func ownerOf(local netip.AddrPort, pids []int) int {
 	return 0
 }
 
-// socketInode finds a socket in the kernel's table (proc(5), /proc/net/tcp), "" where it is not.
-func socketInode(local netip.AddrPort) string {
-	f, err := os.Open("/proc/net/tcp")
+// tcpName writes an address as the kernel's tables do: words of 32 bits in the machine's order.
+func tcpName(a netip.AddrPort) string {
+	b := a.Addr().AsSlice()
+	var name strings.Builder
+	for ; len(b) >= 4; b = b[4:] {
+		fmt.Fprintf(&name, "%08X", binary.NativeEndian.Uint32(b))
+	}
+	fmt.Fprintf(&name, ":%04X", a.Port())
+	return name.String()
+}
+
+// socketInode finds a socket in one of the kernel's tables (proc(5), /proc/net/tcp) by its local address, "" where it is
+// not. One that listens comes before the connections made of it.
+func socketInode(table, local string) (inode string) {
+	f, err := os.Open("/proc/net/" + table)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	ip := local.Addr().Unmap().As4()
-	want := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), local.Port())
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		if columns := strings.Fields(lines.Text()); len(columns) > 9 && columns[1] == want {
-			return columns[9]
+		if columns := strings.Fields(lines.Text()); len(columns) > 9 && columns[1] == local {
+			if inode = columns[9]; columns[3] == "0A" { // TCP_LISTEN
+				return inode
+			}
 		}
 	}
-	return ""
+	return inode
 }

@@ -16,3 +16,5 @@ func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgi
 func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) } // it may be gone already
 
 func ownerOf(netip.AddrPort, []int) int { return 0 }
+
+func listenerOf(netip.AddrPort) int { return 0 }

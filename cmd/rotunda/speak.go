@@ -27,6 +27,7 @@ const (
 type speakOptions struct {
 	file, token, name, title string
 	tone                     float64
+	regions                  []string // of a new room; none: it may be anywhere
 	duration                 time.Duration
 	keep                     bool
 }
@@ -40,10 +41,12 @@ func newSpeak(t *terminal) *cobra.Command {
 
   rotunda speak http://127.0.0.1:8080/r/k3v9 --file talk.wav --name Ada
   rotunda speak http://127.0.0.1:8080 --tone 440 --duration 30s
+  rotunda speak http://127.0.0.1:8080 --tone 440 --regions eu-west,eu-central
 
 Whoever is not on the room's stage asks to speak and waits for a host's approval. With a node's bare
 address a new room is opened, you are its host, its link is printed, and it ends when you are done
-(unless --keep). Without --token you are a guest, where the node takes guests.`,
+(unless --keep); with --regions its sound and its content never leave these. Without --token you are
+a guest, where the node takes guests.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.duration < 0 {
@@ -58,6 +61,7 @@ address a new room is opened, you are its host, its link is printed, and it ends
 	c.Flags().StringVar(&o.token, "token", "", "your token; without one you are a guest")
 	c.Flags().StringVar(&o.name, "name", "Terminal", "your name, as a guest")
 	c.Flags().StringVar(&o.title, "title", "A room from the terminal", "title of a new room")
+	c.Flags().StringSliceVar(&o.regions, "regions", nil, "regions that a new room is kept in for good, the node's own among them (default: it may be anywhere)")
 	c.Flags().BoolVar(&o.keep, "keep", false, "leave a room that was opened here open at the end")
 	c.MarkFlagsMutuallyExclusive("file", "tone")
 	c.MarkFlagsOneRequired("file", "tone")
@@ -68,6 +72,9 @@ func speak(ctx context.Context, t *terminal, link string, o speakOptions) (err e
 	base, id, err := parseRoomURL(link)
 	if err != nil {
 		return usageError{err}
+	}
+	if id != "" && len(o.regions) > 0 {
+		return usagef("--regions is for a new room: where room %s is kept was decided when it was made", id)
 	}
 	var s sound
 	if o.file != "" {
@@ -88,7 +95,7 @@ func speak(ctx context.Context, t *terminal, link string, o speakOptions) (err e
 	}
 	p := &speaker{client: c, room: id, log: t.logger("info", "")}
 	if id == "" {
-		if err := p.open(ctx, o.title); err != nil {
+		if err := p.open(ctx, o.title, o.regions); err != nil {
 			return err
 		}
 		fmt.Fprintln(t.out, c.link(p.room))
@@ -100,22 +107,51 @@ func speak(ctx context.Context, t *terminal, link string, o speakOptions) (err e
 	if err != nil {
 		return unlessAsked(ctx, err)
 	}
-	defer func() { // the stage is left in order, whatever happened on it
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-		defer cancel()
-		_ = c.call(ctx, http.MethodPost, c.roomPath(p.room, "/participants/"+string(c.user)+"/mute"), nil, nil) // leaving mutes as well
-		_ = connection.Close(ctx)                                                                               // the node notices
-	}()
-	if err := c.call(ctx, http.MethodDelete, c.roomPath(p.room, "/participants/"+string(c.user)+"/mute"), nil, nil); err != nil {
+	v := newMouth(ctx, p, connection)
+	err = p.taken(ctx)
+	if err == nil {
+		err = p.setMuted(ctx, false)
+	}
+	if err != nil {
+		v.leave(connection)
+		v.leaving.Wait()
 		return unlessAsked(ctx, fmt.Errorf("unmute: %w", err))
 	}
 	p.log.Info("speaking", "room", p.room, "node", connection.NodeURL())
-	said, err := say(ctx, framed, connection)
+	said, err := v.say(ctx, framed)
+	p.client = p.at(v.route.base())
+	// The stage is left in order, whatever happened on it; leaving mutes as well.
+	gctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	defer cancel()
+	_ = p.setMuted(gctx, true)
+	v.leave(v.session())
+	v.leaving.Wait()
 	if err != nil {
 		return unlessAsked(ctx, err)
 	}
 	p.log.Info("done", "said", said.String())
 	return nil
+}
+
+// taken waits until the room's log knows the microphone: what mutes whoever connects one comes with that.
+func (p *speaker) taken(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	return p.watch(ctx, p.room, func(v room.View) (more bool, err error) {
+		if v.State == room.Ended {
+			return false, errEnded
+		}
+		return !v.Participants[p.user].Live, nil
+	})
+}
+
+// setMuted opens or shuts the speaker's own microphone in the room's log.
+func (p *speaker) setMuted(ctx context.Context, muted bool) error {
+	method := http.MethodDelete
+	if muted {
+		method = http.MethodPost
+	}
+	return p.call(ctx, method, p.roomPath(p.room, "/participants/"+string(p.user)+"/mute"), nil, nil)
 }
 
 // unlessAsked is err, or nil where the person ended it.
@@ -134,9 +170,13 @@ type speaker struct {
 }
 
 // open opens a room with the speaker as its host.
-func (p *speaker) open(ctx context.Context, title string) error {
+func (p *speaker) open(ctx context.Context, title string, regions []string) error {
 	var v room.View
-	if err := p.call(ctx, http.MethodPost, "/v1/rooms", map[string]string{"title": title}, &v); err != nil {
+	asked := struct {
+		Title   string   `json:"title"`
+		Regions []string `json:"regions,omitempty"`
+	}{title, regions}
+	if err := p.call(ctx, http.MethodPost, "/v1/rooms", asked, &v); err != nil {
 		return fmt.Errorf("open a room: %w", err)
 	}
 	p.room = v.ID

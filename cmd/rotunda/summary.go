@@ -27,8 +27,9 @@ type summary struct {
 	Late       uint64   `json:"late"`           // came too late for a player that buffers playoutDelay
 	LongestGap float64  `json:"longest_gap_ms"` // most audio in a row that was missing, too late, or skipped
 	Age        ages     `json:"age_ms"`
-	Join       *float64 `json:"join_ms"` // from asking for the session to the first packet
-	Node       string   `json:"node"`    // who served
+	Join       *float64 `json:"join_ms"`  // from asking for the session to the first packet
+	Node       string   `json:"node"`     // who served; of several, the last
+	Sessions   int      `json:"sessions"` // how many it took: 1, and one for each node that was left or died
 }
 
 // ages are percentiles of how old the audio was when it came, in milliseconds: from the instant that the sender's clock
@@ -97,6 +98,9 @@ func (t *tally) arrived(now time.Time, at int64) (late bool) {
 	return transit-t.earliest > playoutDelay
 }
 
+// turn begins to judge times anew: the next packet comes another way, whose delay is another.
+func (t *tally) turn() { t.started, t.earliest = time.Time{}, 0 }
+
 // aged notes how old a packet's audio was when it came.
 func (t *tally) aged(d time.Duration) { t.ages.add(d) }
 
@@ -109,7 +113,7 @@ func (t *tally) played(p packet) {
 		skipped := ticksToDuration(p.at-t.last.at) - t.last.duration
 		switch {
 		case hole > 0: // silence (DTX) inside a hole cannot be told from loss; the packets that would have come are
-			t.gap += min(max(0, skipped), time.Duration(hole)*rotunda.FrameDuration)
+			t.gap += min(max(0, skipped), time.Duration(hole)*max(t.last.duration, p.duration))
 		case skipped > 0 && t.last.level < quietLevel: // not silence: somebody was cut off in the middle
 			t.gap += skipped
 		}

@@ -116,6 +116,23 @@ func TestTally(t *testing.T) {
 	}
 }
 
+// A packet of three frames that is lost is 60 ms of silence.
+func TestTallyOfMergedPackets(t *testing.T) {
+	var tl tally
+	start := time.Unix(1000, 0)
+	for _, seq := range []int{0, 1, 3} {
+		p := packet{seq: uint64(seq), at: int64(seq) * 3 * rotunda.FrameTicks, duration: 3 * rotunda.FrameDuration, level: 20}
+		p.late = tl.arrived(start.Add(time.Duration(seq)*60*time.Millisecond), p.at)
+		tl.played(p)
+	}
+	if s := tl.summary(0, "n"); s.Expected != 4 || s.Missing != 1 || s.LongestGap != 60 {
+		t.Errorf("%+v", s)
+	}
+	if d := durationOf([]byte{15<<3 | 3, 3, 1, 2, 3}); d != 60*time.Millisecond {
+		t.Errorf("a packet of three frames plays %v", d)
+	}
+}
+
 // Packets that are shuffled among their neighbours and partly lost come out in order, each once, and none that came is
 // lost but those from before the first.
 func TestSequencerOrders(t *testing.T) {
@@ -192,12 +209,12 @@ func TestSummaryJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"expected":22,"missing":2,"late":0,"longest_gap_ms":40,"age_ms":{"p50":12.3,"p95":12.3,"p99":12.3},"join_ms":73.4,"node":"us-east-1"}`
+	const want = `{"expected":22,"missing":2,"late":0,"longest_gap_ms":40,"age_ms":{"p50":12.3,"p95":12.3,"p99":12.3},"join_ms":73.4,"node":"us-east-1","sessions":0}`
 	if string(got) != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 	got, _ = json.Marshal((&tally{}).summary(0, "x"))
-	const nothing = `{"expected":0,"missing":0,"late":0,"longest_gap_ms":0,"age_ms":{"p50":null,"p95":null,"p99":null},"join_ms":null,"node":"x"}`
+	const nothing = `{"expected":0,"missing":0,"late":0,"longest_gap_ms":0,"age_ms":{"p50":null,"p95":null,"p99":null},"join_ms":null,"node":"x","sessions":0}`
 	if string(got) != nothing {
 		t.Errorf("\n got %s\nwant %s", got, nothing)
 	}

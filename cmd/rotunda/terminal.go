@@ -39,10 +39,20 @@ func isTerminal(w io.Writer) bool {
 
 // logger logs to stderr: in text to a person and in JSON to a machine, unless format says which ("text", "json").
 func (t *terminal) logger(level, format string) *slog.Logger {
-	var least slog.Level
-	if err := least.UnmarshalText([]byte(level)); err != nil {
-		least = slog.LevelInfo
+	return t.loggerFrom(levelOf(level), format)
+}
+
+// levelOf is the level of that name (config's log_level); info where there is no such level.
+func levelOf(name string) slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
 	}
+	return level
+}
+
+// loggerFrom is logger with a level that may change.
+func (t *terminal) loggerFrom(least slog.Leveler, format string) *slog.Logger {
 	if format == "text" || format != "json" && t.errIsTerminal {
 		return slog.New(tint.NewHandler(t.err, &tint.Options{Level: least, TimeFormat: "15:04:05.000", NoColor: !t.colour}))
 	}

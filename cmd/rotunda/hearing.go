@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"rotunda"
+	"rotunda/control/room"
+	"rotunda/node/rtc"
+)
+
+const (
+	// doubtAfter is how long nothing may come in the middle of speech before the node is asked whether it lives, and
+	// doubtInSilence in silence, when packets are rare by design (400 ms).
+	doubtAfter     = 250 * time.Millisecond
+	doubtInSilence = 1200 * time.Millisecond
+	// pingMax is how long a node may take to say that it lives.
+	pingMax = 400 * time.Millisecond
+	// deafMax is how long nothing may come from a node that lives before another one is tried: its program may have lost its
+	// home, which the mesh mends by itself.
+	deafMax = 5 * time.Second
+	// uselessMax is how long a new session may bring nothing: a node greets who connects with the newest packet.
+	uselessMax = 3 * time.Second
+	// retryFirst and retryMax are the pauses between tries to open a session, doubling.
+	retryFirst = 100 * time.Millisecond
+	retryMax   = 2 * time.Second
+	// lostMax is how long a listener without a session goes on trying.
+	lostMax = 30 * time.Second
+)
+
+// errEnded says that the room is over.
+var errEnded = errors.New("the room has ended")
+
+// hearing is one listening session at one node, and the room's event feed beside it.
+type hearing struct {
+	at     *client
+	title  string // of the room, when the session was opened
+	player *rtc.Player
+	came   chan rtc.Received // never closed
+	since  time.Time
+	stop   context.CancelFunc // of the feed
+	ended  chan struct{}      // closed when the feed has stopped
+}
+
+// news is what the event feeds tell who owns the sessions. Of each only the newest counts; none is ever closed.
+type news struct {
+	views chan room.View
+	moves chan []string
+	lost  chan string // the node whose event feed has broken off
+}
+
+func newNews() news {
+	return news{make(chan room.View, 1), make(chan []string, 1), make(chan string, 1)}
+}
+
+// newest puts v into c in the place of what waits there. There is one sender at a time for each session.
+func newest[T any](c chan T, v T) {
+	select {
+	case <-c:
+	default:
+	}
+	select {
+	case c <- v:
+	default: // another session was as quick
+	}
+}
+
+// follow reads the room's event feed at this node for news until ctx ends, the room does, or the person is refused.
+func (c *client) follow(ctx context.Context, id rotunda.RoomID, n news) {
+	here := c.at(c.base)
+	here.move = func(bases []string) { newest(n.moves, bases) }
+	for ctx.Err() == nil {
+		more, err := here.feed(ctx, id, func(v room.View) (bool, error) {
+			newest(n.views, v)
+			return v.State != room.Ended, nil
+		})
+		var refusal *apiError
+		if !more || errors.As(err, &refusal) && refusal.Status < 500 {
+			return
+		}
+		newest(n.lost, here.base)
+		select {
+		case <-ctx.Done():
+		case <-time.After(feedRetryWait):
+		}
+	}
+}
+
+// open opens a session at base. It refuses with errEnded where the room is over.
+func (l *listener) open(ctx context.Context, base string) (*hearing, error) {
+	at := l.client.at(base)
+	dctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	v, err := at.room(dctx, l.room)
+	switch {
+	case err != nil:
+		return nil, err
+	case v.State == room.Ended:
+		return nil, errEnded
+	}
+	h := &hearing{at: at, title: v.Title, came: make(chan rtc.Received, receivedMax), since: time.Now(), ended: make(chan struct{})}
+	h.player, err = rtc.DialPlayer(dctx, rtc.ClientConfig{URL: at.base + at.roomPath(l.room, "/whep"), Token: at.token, Logger: l.log}, func(r rtc.Received) {
+		r.Payload = bytes.Clone(r.Payload) // it is kept past this call
+		select {
+		case h.came <- r:
+		default:
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.at = at.at(originOf(h.player.NodeURL())) // which may have been sent on
+	fctx, stop := context.WithCancel(ctx)
+	h.stop = stop
+	go func() {
+		defer close(h.ended)
+		h.at.follow(fctx, l.room, l.news) // without it there are no names, and audio all the same
+	}()
+	return h, nil
+}
+
+// close takes leave of the node and frees the session.
+func (h *hearing) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	h.stop()
+	_ = h.player.Close(ctx) // the node notices
+	<-h.ended
+}
+
+// alive reports whether the node answers at once.
+func (c *client) alive(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingMax)
+	defer cancel()
+	return c.call(ctx, http.MethodGet, "/v1/ping", nil, nil) == nil
+}
+
+// opened is the outcome of a try to open a session.
+type opened struct {
+	base string
+	h    *hearing
+	err  error
+}
+
+// final reports whether another try, here or elsewhere, would end the same way.
+func final(err error) bool {
+	var media *rtc.HTTPError
+	var api *apiError
+	switch {
+	case errors.Is(err, errEnded):
+		return true
+	case errors.As(err, &media):
+		return media.Status >= 400 && media.Status < 500
+	case errors.As(err, &api):
+		return api.Status >= 400 && api.Status < 500
+	}
+	return false
+}
+
+// continuity keeps a listener at a node that lives: it owns the session that is heard and the one that is to follow it. It
+// belongs to one goroutine; open and alive run on others and answer through opened and checked.
+type continuity struct {
+	l        *listener
+	cur      *hearing
+	next     *hearing // open; nothing has come through it yet
+	done     <-chan struct{}
+	wanted   bool // a session at another node is wanted
+	opening  bool
+	checking bool
+	tries    int
+	retryAt  time.Time
+	lostAt   time.Time // since when there is no session; zero: there is one
+	openings chan opened
+	checked  chan bool
+	leaving  sync.WaitGroup
+}
+
+func newContinuity(l *listener, first *hearing) *continuity {
+	return &continuity{l: l, cur: first, done: first.player.Done(), openings: make(chan opened, 1), checked: make(chan bool, 1)}
+}
+
+// coming is where the successor's packets come; nil where there is none.
+func (c *continuity) coming() <-chan rtc.Received {
+	if c.next == nil {
+		return nil
+	}
+	return c.next.came
+}
+
+// leave ends a session without waiting for its goodbyes.
+func (c *continuity) leave(h *hearing) { c.leaving.Go(h.close) }
+
+// end ends everything and waits.
+func (c *continuity) end() {
+	if c.opening {
+		if o := <-c.openings; o.h != nil {
+			c.leave(o.h)
+		}
+	}
+	if c.checking {
+		<-c.checked
+	}
+	for _, h := range []*hearing{c.cur, c.next} {
+		if h != nil {
+			c.leave(h)
+		}
+	}
+	c.leaving.Wait()
+}
+
+// turn makes the successor the session that is heard: something has come through it.
+func (c *continuity) turn() {
+	c.leave(c.cur)
+	c.cur, c.next, c.done = c.next, nil, c.next.player.Done()
+	c.wanted, c.tries, c.lostAt = false, 0, time.Time{}
+	c.l.ear.over()
+	c.l.sessions++
+}
+
+// gone notes that the session that was heard has ended.
+func (c *continuity) gone(now time.Time) {
+	c.done, c.lostAt = nil, now
+	c.replace()
+}
+
+// replace asks for a session at the next node.
+func (c *continuity) replace() {
+	if !c.wanted {
+		c.l.route.failed(c.cur.at.base)
+		c.wanted = true
+	}
+}
+
+// step does what is due: it looks after a node that has gone quiet, and opens the session that is wanted.
+func (c *continuity) step(ctx context.Context, now time.Time) error {
+	if !c.lostAt.IsZero() && now.Sub(c.lostAt) > lostMax {
+		return errLost
+	}
+	quiet := now.Sub(c.l.ear.heard(c.cur.since))
+	doubt := doubtAfter
+	if c.l.ear.level >= quietLevel {
+		doubt = doubtInSilence
+	}
+	switch {
+	case quiet > deafMax:
+		c.replace()
+	case quiet > doubt && c.next == nil:
+		c.check(ctx)
+	}
+	if c.next != nil && now.Sub(c.next.since) > uselessMax {
+		c.leave(c.next)
+		c.l.route.failed(c.next.at.base)
+		c.next = nil
+	}
+	if c.wanted && c.next == nil && !c.opening && !now.Before(c.retryAt) {
+		c.opening = true
+		base := c.l.route.base()
+		go func() {
+			h, err := c.l.open(ctx, base)
+			c.openings <- opened{base, h, err}
+		}()
+	}
+	return nil
+}
+
+// check asks the node whether it lives, unless that is under way.
+func (c *continuity) check(ctx context.Context) {
+	if c.checking || c.wanted {
+		return
+	}
+	c.checking = true
+	at := c.cur.at
+	go func() { c.checked <- at.alive(ctx) }()
+}
+
+// answered takes the outcome of a try to open a session.
+func (c *continuity) answered(o opened, now time.Time) error {
+	c.opening = false
+	if o.err == nil {
+		c.next = o.h
+		return nil
+	}
+	if final(o.err) && !c.lostAt.IsZero() {
+		return o.err
+	}
+	c.l.route.failed(o.base)
+	c.retryAt = now.Add(min(retryFirst<<min(c.tries, 10), retryMax))
+	c.tries++
+	return nil
+}
