@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -131,6 +132,44 @@ func (p *page) open(url string) {
 	}
 }
 
+// openAndStay loads a page that will not find another node nearer until the function that it returns is called: on a busy machine
+// one of three alike may seem so.
+func (p *page) openAndStay(url string, m *mesh) (free func()) {
+	p.t.Helper()
+	block := func(patterns []*network.BlockPattern) {
+		p.t.Helper()
+		err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, network.SetBlockedURLs, network.SetBlockedURLsParams{URLPatterns: patterns})
+			return err
+		}))
+		if err != nil {
+			p.t.Fatalf("%s: block requests: %v", p.who, err)
+		}
+	}
+	err := chromedp.Do(p.ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
+		return err
+	}))
+	if err != nil {
+		p.t.Fatalf("%s: watch requests: %v", p.who, err)
+	}
+	var others []*network.BlockPattern
+	for _, u := range m.urls {
+		if !strings.HasPrefix(url, u) {
+			others = append(others, &network.BlockPattern{URLPattern: u + "/v1/ping", Block: true})
+		}
+	}
+	block(others)
+	p.open(url)
+	for _, o := range others {
+		failed, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](fmt.Sprintf(`fetch(%q).then(() => false, () => true)`, o.URLPattern), chromedp.EvalAwaitPromise))
+		if err != nil || !failed {
+			p.t.Fatalf("%s: %s is not blocked (%v)", p.who, o.URLPattern, err)
+		}
+	}
+	return func() { p.t.Helper(); block(nil) }
+}
+
 // press clicks the button or link of that name with the mouse, once it is there and may be pressed.
 func (p *page) press(name string) {
 	p.t.Helper()
@@ -141,7 +180,12 @@ func (p *page) click(xpath, name string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.WaitVisible(xpath), chromedp.Click(xpath)); err != nil {
+	err := chromedp.Do(ctx, chromedp.WaitVisible(xpath), chromedp.ScrollIntoView(xpath))
+	if err == nil {
+		p.stands(xpath)
+		err = chromedp.Do(ctx, chromedp.Click(xpath))
+	}
+	if err != nil {
 		p.t.Fatalf("%s: press %q: %v", p.who, name, err)
 	}
 }
@@ -150,11 +194,9 @@ func (p *page) click(xpath, name string) {
 func (p *page) fill(label, text string) {
 	p.t.Helper()
 	xpath := fmt.Sprintf(`//label[contains(normalize-space(.), %q)]//*[self::input or self::textarea]`, label)
+	p.click(xpath, label)
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Click(xpath)); err != nil {
-		p.t.Fatalf("%s: fill %q: %v", p.who, label, err)
-	}
 	_, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.activeElement.select(), true`))
 	if err == nil {
 		err = chromedp.Do(ctx, chromedp.KeyEvent(text))
@@ -224,10 +266,30 @@ func (p *page) pictures(name string) {
 	p.show(phone, "light")
 }
 
-func (p *page) picture(name string) {
-	// Two frames: the layout after a change of size, and its painting.
+// stands waits until a control is in the same place for two frames, with nothing before it: the mouse meets what was painted, not what
+// is to be after scrolling. What never comes to rest is clicked on as it is.
+func (p *page) stands(xpath string) {
+	p.t.Helper()
+	where := fmt.Sprintf(`(e => { const r = e.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
+		return e.contains(document.elementFromPoint(x, y)) ? x + " " + y : "" })(document.evaluate(%q, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue)`, xpath)
+	for last, n := "", 0; n < 20; n++ {
+		p.painted()
+		at, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](where))
+		if err == nil && at != "" && at == last {
+			return
+		}
+		last = at
+	}
+}
+
+// painted waits for two frames: the layout after a change, and its painting.
+func (p *page) painted() {
 	const painted = `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`
 	_, _ = chromedp.Run(p.ctx, chromedp.Evaluate[bool](painted, chromedp.EvalAwaitPromise))
+}
+
+func (p *page) picture(name string) {
+	p.painted()
 	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.WriteFile(filepath.Join(artefacts(p.t), name+".png"), picture, 0o644)

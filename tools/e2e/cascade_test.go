@@ -52,8 +52,10 @@ func TestOneCopyCrosses(t *testing.T) {
 	join(19)
 	twenty := rate(20)
 	t.Logf("frames that leave the home for each packet that a listener elsewhere gets: %.3f with one listener, %.3f with twenty", one, twenty)
-	if one < 0.9 || one > 1.1 || twenty < 0.9 || twenty > 1.1 {
-		t.Errorf("want 1 and 1, within a tenth")
+	// Home speaks to two regions. To each goes one copy of the program, the second way of the other one (ADR 10), and one of the one
+	// microphone, which the room's standby takes by two ways as well (ADR 14): four frames, however many listen.
+	if one < 3.6 || one > 4.4 || twenty < 3.6 || twenty > 4.4 {
+		t.Errorf("want 4 and 4, within a tenth")
 	}
 }
 

@@ -24,11 +24,12 @@ func TestAListenersNodeDies(t *testing.T) {
 	ada.press("Turn on microphone")
 	ada.press("Unmute")
 	ada.sees("You are heard")
-	bob.open(mesh.urls[2] + "/?raw")
+	free := bob.openAndStay(mesh.urls[2]+"/?raw", mesh)
 	bob.press("The show goes on")
 	bob.fill("Your name", "Bob")
 	bob.press("Start listening")
 	bob.hears(adasVoice, true)
+	free()
 
 	const playing = `document.querySelector("audio").srcObject.getAudioTracks()[0].id`
 	before, err := chromedp.Run(bob.ctx, chromedp.Evaluate[string](playing))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,8 +29,11 @@ const startMax = 60 * time.Second
 // mesh is three nodes, each a process of its own.
 type mesh struct {
 	urls   []string // of the nodes' pages, without a slash at the end
+	ids    []string // of the nodes
 	data   string   // its folder of keys, certificates and log
 	output *lines   // what rotunda up says; nil for a mesh that ran already
+
+	again map[int]<-chan struct{} // of nodes that were started again: closed when they have ended
 }
 
 // startMesh runs `rotunda up` and waits until every node serves. The mesh is stopped when the test ends.
@@ -38,26 +42,47 @@ func startMesh(t *testing.T) *mesh {
 	if urls := os.Getenv("ROTUNDA_URLS"); urls != "" {
 		return &mesh{urls: strings.Split(urls, ",")}
 	}
-	binary := os.Getenv("ROTUNDA_BINARY")
-	if binary == "" {
-		binary = filepath.Join(root(t), "bin", "rotunda")
+	return startMeshOf(t, builtBinary(t), regions)
+}
+
+// builtBinary is the one under test.
+func builtBinary(t *testing.T) string {
+	t.Helper()
+	if binary := os.Getenv("ROTUNDA_BINARY"); binary != "" {
+		return binary
 	}
+	return filepath.Join(root(t), "bin", "rotunda")
+}
+
+// startMeshOf is startMesh with a binary, regions (a node for each time that one is named) and settings in the environment of
+// one's choice.
+func startMeshOf(t *testing.T, binary string, regions []string, env ...string) *mesh {
+	t.Helper()
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatalf("there is no binary to test: run `make build` first (%v)", err)
 	}
 	port := freePorts(t, len(regions))
-	m := &mesh{output: &lines{}, data: t.TempDir()}
-	for i := range regions {
+	m := &mesh{output: &lines{}, data: t.TempDir(), again: map[int]<-chan struct{}{}}
+	named := map[string]int{}
+	for i, region := range regions {
+		named[region]++
+		m.ids = append(m.ids, fmt.Sprintf("%s-%d", region, named[region]))
 		m.urls = append(m.urls, fmt.Sprintf("http://127.0.0.1:%d", port+i))
 	}
 	up := exec.Command(binary, "up", "--regions", strings.Join(regions, ","), "--http", fmt.Sprintf("127.0.0.1:%d", port), "--data", m.data)
-	up.Stdout, up.Stderr = m.output, m.output
+	up.Stdout, up.Stderr, up.Env = m.output, m.output, append(os.Environ(), env...)
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- up.Wait() }()
-	t.Cleanup(func() { stop(t, up, ended, m.output) })
+	t.Cleanup(func() {
+		if len(m.again) == len(regions) {
+			<-ended // by itself: none of the nodes that it started is left
+			return
+		}
+		stop(t, up, ended, m.output)
+	})
 	m.wait(t, ended)
 	return m
 }
@@ -136,6 +161,21 @@ func (m *mesh) kill(t *testing.T, i int) {
 	}
 }
 
+// ended reports whether the i-th node's process is no more.
+func (m *mesh) ended(t *testing.T, i int) bool {
+	t.Helper()
+	if again, ok := m.again[i]; ok {
+		select {
+		case <-again:
+			return true
+		default:
+			return false
+		}
+	}
+	_, pid := m.row(t, i)
+	return syscall.Kill(pid, 0) != nil
+}
+
 func answers(ctx context.Context, url string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -151,27 +191,22 @@ func answers(ctx context.Context, url string) bool {
 	return response.StatusCode < 300
 }
 
-// freePorts returns the first of n TCP ports in a row that nobody listens on.
+// freePorts returns the first of n TCP ports in a row that nobody listens on. They are below those that the kernel gives to who
+// connects (32768 and up), or a connection of one node could have the port of another one that has not begun yet, and below
+// those that rotunda up chooses.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := first.Addr().(*net.TCPAddr).Port
-		open := []net.Listener{first}
-		for i := 1; i < n; i++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
+		port := 10_000 + rand.IntN(9_000)
+		free := 0
+		for ; free < n; free++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+free))
 			if err != nil {
 				break
 			}
-			open = append(open, l)
-		}
-		for _, l := range open {
 			_ = l.Close()
 		}
-		if len(open) == n {
+		if free == n {
 			return port
 		}
 	}
@@ -217,8 +252,13 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// tail is the last n bytes.
+// tail is the last n bytes, without what etcd says: its many lines at the end of a node would push out the others.
 func (l *lines) tail(n int) string {
-	s := l.String()
-	return s[max(0, len(s)-n):]
+	var s strings.Builder
+	for line := range strings.Lines(l.String()) {
+		if !strings.Contains(line, `"from":"etcd"`) {
+			s.WriteString(line)
+		}
+	}
+	return s.String()[max(0, s.Len()-n):]
 }

@@ -68,13 +68,19 @@ func TestScreens(t *testing.T) {
 	bob.screen("unknown")
 }
 
-// screen checks that the page fits the narrowest phone still made and keeps its pictures.
+// screen checks that the page fits, and keeps its pictures.
 func (p *page) screen(name string) {
+	p.t.Helper()
+	p.fits(name)
+	p.pictures(name)
+}
+
+// fits checks that nothing is wider than the narrowest phone still made.
+func (p *page) fits(name string) {
 	p.t.Helper()
 	p.show(size{"small", 320, 568}, "light")
 	const wide = `[...document.querySelectorAll("body *")].filter(e => !e.closest("svg, .hidden") && e.getBoundingClientRect().right > 321).map(e => e.className || e.tagName).join(", ")`
 	if got, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](wide)); err != nil || got != "" {
 		p.t.Errorf("%s: on 320 pixels these stand out: %s (%v)", name, got, err)
 	}
-	p.pictures(name)
 }

@@ -124,6 +124,7 @@ type listened struct {
 	LongestGapMS float64 `json:"longest_gap_ms"`
 	JoinMS       float64 `json:"join_ms"`
 	Node         string  `json:"node"`
+	Sessions     int     `json:"sessions"`
 	Age          struct {
 		P50, P95, P99 *float64
 	} `json:"age_ms"`

@@ -1,6 +1,6 @@
 // Command figures measures Rotunda against its goals and prints a line for each: name, value, target. It runs the built
 // binary as real processes on loopback and the Go benchmarks of the checkout, one thing at a time, and writes the table into
-// docs/performance.md.
+// docs/performance.md. Named groups (nearby, crowded, large, faraway, benchmarks) are measured alone; the table keeps its other lines.
 //
 // Figures are measurements, never tests: a busy machine makes them worse, and nothing fails.
 package main
@@ -38,17 +38,24 @@ func run(ctx context.Context) error {
 		return err
 	}
 	var all []figure
-	for _, measure := range []func(context.Context, string) ([]figure, error){nearby, faraway, benchmarks} {
-		figures, err := measure(ctx, root)
+	named := os.Args[1:]
+	for _, group := range []struct {
+		name    string
+		measure func(context.Context, string) ([]figure, error)
+	}{{"nearby", nearby}, {"crowded", crowded}, {"large", large}, {"faraway", faraway}, {"benchmarks", benchmarks}, {"soak", soak}} {
+		if wanted := slices.Contains(named, group.name); !wanted && (len(named) > 0 || group.name == "soak") {
+			continue
+		}
+		figures, err := group.measure(ctx, root)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", group.name, err)
 		}
 		for _, f := range figures {
 			fmt.Printf("%-56s %-22s %s\n", f.name, f.value, f.target)
 		}
 		all = append(all, figures...)
 	}
-	return write(filepath.Join(root, "docs", "performance.md"), all)
+	return write(filepath.Join(root, "docs", "performance.md"), all, len(named) > 0)
 }
 
 // The table stands between these lines of docs/performance.md.
@@ -57,23 +64,48 @@ const (
 	tableEnd   = "<!-- figures: end -->"
 )
 
-func write(file string, all []figure) error {
+// write puts the lines into the table; with keep, those of the table that were not measured stay, in their places.
+func write(file string, all []figure, keep bool) error {
 	page, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	before, rest, ok := strings.Cut(string(page), tableBegin)
-	_, after, ok2 := strings.Cut(rest, tableEnd)
+	table, after, ok2 := strings.Cut(rest, tableEnd)
 	if !ok || !ok2 {
 		return fmt.Errorf("%s: no place for the table: %s … %s", file, tableBegin, tableEnd)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nMeasured %s, %s, %d cores, %s.\n\n| what | measured | goal | how |\n|---|---|---|---|\n",
-		tableBegin, time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), processor())
+	head := fmt.Sprintf("Measured %s, %s, %d cores, %s.", time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), processor())
+	if keep {
+		for i := range all {
+			all[i].how = strings.TrimPrefix(all[i].how+"; "+head, "; ")
+		}
+		all = merge(table, all)
+		head, _, _ = strings.Cut(strings.TrimSpace(table), "\n")
+	}
+	fmt.Fprintf(&b, "%s\n%s\n\n| what | measured | goal | how |\n|---|---|---|---|\n", tableBegin, head)
 	for _, f := range all {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", f.name, f.value, f.target, f.how)
 	}
 	return os.WriteFile(file, []byte(before+b.String()+tableEnd+after), 0o644)
+}
+
+// merge replaces the table's lines by the measured ones of the same name, and puts the others behind.
+func merge(table string, measured []figure) (all []figure) {
+	for line := range strings.Lines(table) {
+		f := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if len(f) != 4 || strings.TrimSpace(f[0]) == "what" {
+			continue
+		}
+		old := figure{strings.TrimSpace(f[0]), f[1], f[2], strings.TrimSpace(f[3])}
+		if i := slices.IndexFunc(measured, func(n figure) bool { return n.name == old.name }); i >= 0 {
+			old = measured[i]
+			measured = slices.Delete(slices.Clone(measured), i, i+1)
+		}
+		all = append(all, old)
+	}
+	return append(all, measured...)
 }
 
 // processor is the name of this machine's processor, where the system says.

@@ -34,14 +34,19 @@ type node struct {
 
 var row = regexp.MustCompile(`^\S+\s+\S+\s+(http://\S+)\s+(?:http://)?(\S+)\s+(\d+)\s*$`)
 
-// startMesh runs three nodes and returns when all are ready.
+// startMesh runs nodes, three unless args say otherwise, and returns when all are ready.
 func startMesh(ctx context.Context, root string, args ...string) (*mesh, error) {
+	return startMeshOn(ctx, root, "", args...)
+}
+
+// startMeshOn is startMesh with all nodes on one core; "": on any.
+func startMeshOn(ctx context.Context, root, core string, args ...string) (*mesh, error) {
 	dir, err := os.MkdirTemp("", "figures")
 	if err != nil {
 		return nil, err
 	}
 	m := &mesh{dir: dir}
-	m.up = exec.CommandContext(ctx, filepath.Join(root, "bin", "rotunda"), append([]string{"up", "--http", "127.0.0.1:0", "--data", dir}, args...)...)
+	m.up = on(ctx, core, filepath.Join(root, "bin", "rotunda"), append([]string{"up", "--http", "127.0.0.1:0", "--data", dir}, args...)...)
 	m.up.Cancel = func() error { return m.up.Process.Signal(syscall.SIGINT) }
 	out, err := m.up.StdoutPipe()
 	if err != nil {
@@ -120,30 +125,11 @@ func (g *guest) call(ctx context.Context, method, path string, body, into any) e
 	return json.Unmarshal(answer, into)
 }
 
-// usage is what a process has used: processor time since it started, and memory now.
-type usage struct {
-	cpu      time.Duration
-	resident float64 // MiB
-}
+// histogram is the buckets of a histogram, by their upper bounds, each with what is in those below it.
+type histogram []struct{ le, count float64 }
 
-func (n node) usage() (usage, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.pid))
-	if err != nil {
-		return usage{}, err
-	}
-	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
-	f := strings.Fields(rest)
-	user, err1 := strconv.Atoi(f[11])
-	system, err2 := strconv.Atoi(f[12])
-	pages, err3 := strconv.Atoi(f[21])
-	// clock ticks are 1/100 s on every Linux that Go runs on
-	return usage{time.Duration(user+system) * 10 * time.Millisecond, float64(pages*os.Getpagesize()) / (1 << 20)}, errors.Join(err1, err2, err3)
-}
-
-// quantile estimates a quantile of a histogram in the node's /metrics as Prometheus does, by its buckets; seconds.
-func (n node) quantile(ctx context.Context, name string, q float64) (seconds float64, count float64, err error) {
-	type bucket struct{ le, count float64 }
-	var buckets []bucket
+// histogram reads one of the node's /metrics.
+func (n node) histogram(ctx context.Context, name string) (h histogram, err error) {
 	err = n.scrape(ctx, func(line string) error {
 		rest, ok := strings.CutPrefix(line, name+`_bucket{le="`)
 		if !ok {
@@ -152,21 +138,35 @@ func (n node) quantile(ctx context.Context, name string, q float64) (seconds flo
 		bound, value, _ := strings.Cut(rest, `"} `)
 		le, err1 := strconv.ParseFloat(bound, 64)
 		c, err2 := strconv.ParseFloat(value, 64)
-		buckets = append(buckets, bucket{le, c})
+		h = append(h, struct{ le, count float64 }{le, c})
 		return errors.Join(err1, err2)
 	})
-	if err != nil || len(buckets) == 0 {
-		return 0, 0, errors.Join(err, fmt.Errorf("no histogram %s", name))
+	if err == nil && len(h) == 0 {
+		err = fmt.Errorf("no histogram %s", name)
 	}
-	count = buckets[len(buckets)-1].count
-	var lower bucket
-	for _, b := range buckets {
+	return h, err
+}
+
+// since is what has come into h since it was before.
+func (h histogram) since(before histogram) histogram {
+	out := append(histogram{}, h...)
+	for i := range out {
+		out[i].count -= before[i].count
+	}
+	return out
+}
+
+// quantile estimates a quantile as Prometheus does, by the buckets; seconds.
+func (h histogram) quantile(q float64) (seconds, count float64) {
+	count = h[len(h)-1].count
+	lower := struct{ le, count float64 }{}
+	for _, b := range h {
 		if b.count >= q*count {
-			return lower.le + (b.le-lower.le)*(q*count-lower.count)/max(1, b.count-lower.count), count, nil
+			return lower.le + (b.le-lower.le)*(q*count-lower.count)/max(1, b.count-lower.count), count
 		}
 		lower = b
 	}
-	return lower.le, count, nil
+	return lower.le, count
 }
 
 // series reads one series of the node's /metrics.
