@@ -25,7 +25,10 @@ var homes = map[string][]string{
 	"github.com/hashicorp/memberlist":     {"cascade/gossip"},
 	"github.com/hashicorp/serf":           {"cascade/gossip"},
 	"github.com/lmittmann/tint":           {"cmd/rotunda"},
-	"github.com/pion/":                    {"node/rtc"},
+	"github.com/pion/":                    {"node/rtc", "node/bench"},
+	"github.com/pion/dtls/v3":             {"node/egress"},
+	"github.com/pion/logging":             {"node/egress"},
+	"github.com/pion/sdp/v3":              {"node/egress"},
 	"github.com/prometheus/client_golang": {"metrics"},
 	"github.com/quic-go/quic-go":          {"cascade/link"},
 	"github.com/spf13/":                   {"cmd/rotunda"},
@@ -35,6 +38,7 @@ var homes = map[string][]string{
 	"golang.org/x/image":                  {"control/people"},
 	"golang.org/x/oauth2":                 {"control/oidc"},
 	"golang.org/x/sync/errgroup":          {"*"},
+	"golang.org/x/sys/unix":               {"node/egress"},
 	"golang.org/x/text/unicode/norm":      {"control/room"},
 	"golang.org/x/time/rate":              {"*"},
 	"google.golang.org/grpc":              {"control/etcdlog"},
@@ -42,13 +46,15 @@ var homes = map[string][]string{
 
 // testOnly may be imported by any test and by nothing else. The simulated network is quic-go's own.
 var testOnly = []string{
-	"github.com/anishathalye/porcupine", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/quic-go/quic-go/testutils/simnet",
+	"github.com/anishathalye/porcupine", "github.com/google/go-cmp", "go.uber.org/goleak", "pgregory.net/rapid",
+	"github.com/pion/srtp/v3", "github.com/quic-go/quic-go/testutils/simnet",
 }
 
 // pure packages have no clock, no randomness, no goroutine, no channel and no input or output.
 var pure = []string{
-	"", "cascade/flood", "cascade/wire", "cascade/plan", "cascade/relay", "control/room", "control/token", "node/duty", "node/edge",
-	"node/ingest", "node/jitter", "node/mix", "node/opus/packet", "node/pcm", "node/presence",
+	"", "cascade/ask", "cascade/flood", "cascade/wire", "cascade/plan", "cascade/relay", "control/room", "control/token", "node/duty", "node/edge",
+	"node/egress/rtp", "node/egress/srtp", "node/egress/stun",
+	"node/ingest", "node/jitter", "node/mix", "node/opus/packet", "node/pcm", "node/presence", "node/vigil", "sim", "sim/chart",
 }
 
 // impure names what a pure package may not import or call.
@@ -222,8 +228,15 @@ func TestWhoMayImportWhom(t *testing.T) {
 			if hasPrefix(dep, "cmd") {
 				t.Errorf("%s imports a command", f.name)
 			}
-			if !hasPrefix(f.dir, "node") && !hasPrefix(f.dir, "cmd") && hasPrefix(dep, "node") {
+			if hasPrefix(f.dir, "sim") {
+				if !slices.Contains(pure, dep) {
+					t.Errorf("%s imports %s: a simulated world is made of what is pure", f.name, ip)
+				}
+			} else if !hasPrefix(f.dir, "node") && !hasPrefix(f.dir, "cmd") && hasPrefix(dep, "node") {
 				t.Errorf("%s imports %s: node stands above it", f.name, ip)
+			}
+			if hasPrefix(dep, "sim") && !hasPrefix(f.dir, "sim") && !hasPrefix(f.dir, "cmd") {
+				t.Errorf("%s imports %s: a node is no simulation", f.name, ip)
 			}
 		}
 	}
