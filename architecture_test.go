@@ -20,6 +20,7 @@ import (
 var homes = map[string][]string{
 	"github.com/coreos/go-oidc/v3":        {"control/oidc"},
 	"github.com/danielgtaylor/huma/v2":    {"control/api"},
+	"github.com/go-fonts/dejavu":          {"node/card"},
 	"github.com/goccy/go-yaml":            {"node/config"},
 	"github.com/golang-jwt/jwt/v5":        {"control/token"},
 	"github.com/hashicorp/memberlist":     {"cascade/gossip"},
@@ -35,7 +36,7 @@ var homes = map[string][]string{
 	"github.com/thesyncim/gopus":          {"node/opus"},
 	"go.etcd.io/":                         {"control/etcdlog"},
 	"go.uber.org/zap":                     {"control/etcdlog"},
-	"golang.org/x/image":                  {"control/people"},
+	"golang.org/x/image":                  {"control/people", "node/card"},
 	"golang.org/x/oauth2":                 {"control/oidc"},
 	"golang.org/x/sync/errgroup":          {"*"},
 	"golang.org/x/sys/unix":               {"node/egress"},

@@ -36,6 +36,8 @@ require (
 
 require github.com/pion/srtp/v3 v3.1.3
 
+require github.com/go-fonts/dejavu v0.3.2
+
 require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -36,6 +36,16 @@ func (c *Control) Rooms() []Summary {
 	return out
 }
 
+// Room is the summary of one room of the mesh, as far as this node knows it; ok is false where Rooms would not list it. It is the
+// caller's to read, not to change.
+func (c *Control) Room(id rotunda.RoomID) (s Summary, ok bool) {
+	d := &c.directory
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok = d.rooms[id]
+	return s, ok
+}
+
 // RoomsChanged has a token when Rooms may return something new since the last one was taken. It is for one consumer; the
 // channel is always the same and never closed.
 func (c *Control) RoomsChanged() <-chan struct{} { return c.directory.changed }

@@ -7,9 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
+	"rotunda"
 	"rotunda/control/api"
+	"rotunda/control/room"
+	"rotunda/node/card"
 	"rotunda/node/web"
 	"rotunda/node/whip"
 )
@@ -26,7 +30,13 @@ const (
 func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 	media := whip.New(whip.Config{Authenticate: door.Authenticate, Problem: api.WriteProblem, Open: n.open, Metrics: n.metrics})
 	mux := http.NewServeMux()
-	mux.Handle("/", web.Handler())
+	cards, err := card.New(card.Config{URL: strings.TrimSuffix(n.cfg.HTTP.URL, "/"), Look: n.cardOf, Logger: n.logger})
+	if err != nil {
+		return err
+	}
+	mux.Handle("/", web.Handler(cards.Tags))
+	mux.Handle("GET /card.png", cards)
+	mux.Handle("GET /r/{room}/card.png", cards)
 	mux.Handle("/v1/", door.Handler())
 	mux.Handle("/v1/rooms/{room}", door.Within(door.Handler()))
 	mux.Handle("/v1/rooms/{room}/", door.Within(door.Handler()))
@@ -43,6 +53,22 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
 	return runServer(ctx, s, func() error { return serve(n.web) })
+}
+
+// cardOf is what a room shows of itself where its link is pasted: what the lobby says of it, and nothing of one that is kept in regions.
+func (n *Node) cardOf(id rotunda.RoomID) (card.Card, bool) {
+	s, ok := n.control.Room(id)
+	if !ok || id.Fenced() || s.State != room.Scheduled && s.State != room.Live && s.State != room.Ended { // a summary that cannot be read has none
+		return card.Card{}, false
+	}
+	c := card.Card{Room: id, Title: s.Title, Host: s.HostName, State: s.State, Language: s.Language, OnStage: s.Speakers, Locked: s.Locked}
+	if s.StartsAt != nil {
+		c.StartsAt = s.StartsAt.UTC()
+	}
+	if present, known := (attendance{n.rooms}).Listeners(id); known {
+		c.Listeners = present
+	}
+	return c, true
 }
 
 // announce closes ready when the log has been read and knows that this node has started anew.

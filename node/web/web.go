@@ -1,5 +1,5 @@
 // Package web is the client that people open in a browser: the sources of a small TypeScript program, what `npm run build`
-// makes of them embedded in the binary, and the handler that serves it. It knows nothing of rooms; the program speaks to
+// makes of them embedded in the binary, and the handler that serves it. It knows nothing of rooms but the lines for previews of their links that it is given; the program speaks to
 // the node through /v1 like any other client. A Handler is immutable and safe for concurrent use.
 //
 // The bundle is never committed. A binary built without it still works: the handler then answers every page with 503 and
@@ -17,8 +17,11 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+
+	"rotunda"
 )
 
 //go:embed all:dist
@@ -51,12 +54,15 @@ type asset struct {
 
 // Handler serves the embedded client: the page at / and /r/{room}, and the files it asks for. Everything else is 404, so
 // it can be the last resort of the node's mux. Only GET and HEAD are answered.
-func Handler() http.Handler {
+//
+// Tags answers the lines that the head of the page of a room has for those who show a preview of its link, HTML and already
+// escaped; "" is the lobby's. Nil: there are none.
+func Handler(tags func(room rotunda.RoomID) string) http.Handler {
 	files, err := fs.Sub(dist, "dist")
 	if err != nil {
 		panic(err) // the directive above and this name disagree: our bug
 	}
-	h, err := newHandler(files)
+	h, err := newHandler(files, tags)
 	if err != nil {
 		panic(err) // an embedded file cannot fail to be read
 	}
@@ -64,7 +70,7 @@ func Handler() http.Handler {
 }
 
 // newHandler reads the whole bundle once; it is a few hundred kilobytes.
-func newHandler(files fs.FS) (http.Handler, error) {
+func newHandler(files fs.FS, tags func(rotunda.RoomID) string) (http.Handler, error) {
 	assets := map[string]*asset{}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasPrefix(path.Base(name), ".") {
@@ -85,7 +91,13 @@ func newHandler(files fs.FS) (http.Handler, error) {
 		return nil, fmt.Errorf("read the bundle: %w", err)
 	}
 	mux := http.NewServeMux()
-	page := func(w http.ResponseWriter, r *http.Request) { servePage(w, r, assets["/index.html"]) }
+	page := func(w http.ResponseWriter, r *http.Request) {
+		a := assets["/index.html"]
+		if a != nil && tags != nil {
+			a = a.withHead(tags(rotunda.RoomID(r.PathValue("room"))))
+		}
+		servePage(w, r, a)
+	}
 	mux.HandleFunc("GET /{$}", page)
 	mux.HandleFunc("GET /r/{room}", page)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -115,8 +127,7 @@ func newAsset(name string, body []byte) (*asset, error) {
 	if strings.HasPrefix(name, "assets/") { // named by a hash of their content
 		a.cache = "public, max-age=31536000, immutable"
 	}
-	sum := sha256.Sum256(body)
-	a.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	a.etag = tagOf(body)
 	if len(body) < gzipMin {
 		return a, nil
 	}
@@ -135,6 +146,23 @@ func newAsset(name string, body []byte) (*asset, error) {
 		a.gzipped = b.Bytes()
 	}
 	return a, nil
+}
+
+// withHead is the page with more lines at the end of its head. It is made for one answer and not compressed: it has two kilobytes. Like the
+// page without them it is asked for again each time, by its tag, because it names the bundle's files, which an upgrade replaces.
+func (a *asset) withHead(more string) *asset {
+	before, after, ok := bytes.Cut(a.body, []byte("</head>"))
+	if !ok {
+		return a
+	}
+	body := slices.Concat(before, []byte(more), []byte("</head>"), after)
+	return &asset{body: body, mediaType: a.mediaType, etag: tagOf(body), cache: a.cache}
+}
+
+// tagOf is the entity tag of a body.
+func tagOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 }
 
 func servePage(w http.ResponseWriter, r *http.Request, page *asset) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"rotunda"
 )
 
 var script = strings.Repeat("console.log('hear, hear');\n", 100)
@@ -20,7 +22,7 @@ func bundle(t *testing.T) http.Handler {
 		"favicon.svg":           {Data: []byte("<svg/>")},
 		"assets/app-ABC123.js":  {Data: []byte(script)},
 		"assets/app-DEF456.css": {Data: []byte("body{}")},
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +116,7 @@ func TestEncodingsAndTags(t *testing.T) {
 }
 
 func TestWithoutABundle(t *testing.T) {
-	h, err := newHandler(fstest.MapFS{".gitkeep": {}})
+	h, err := newHandler(fstest.MapFS{".gitkeep": {}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +131,35 @@ func TestWithoutABundle(t *testing.T) {
 
 // The embedded bundle is whatever this checkout has built; the handler must stand either way.
 func TestHandlerServesTheEmbeddedBundleOrSaysThatThereIsNone(t *testing.T) {
-	if r := get(Handler(), "/", nil); r.StatusCode != 200 && r.StatusCode != 503 {
+	if r := get(Handler(nil), "/", nil); r.StatusCode != 200 && r.StatusCode != 503 {
 		t.Errorf("GET / = %d", r.StatusCode)
+	}
+}
+
+// What a preview of a link needs is in the head of that room's page; the page's policy stays, and its tag follows the content.
+func TestTagsOfAPage(t *testing.T) {
+	said := map[rotunda.RoomID]string{"k3v9": `<meta property="og:title" content="Tides" />`, "": `<meta property="og:title" content="Rotunda" />`}
+	h, err := newHandler(fstest.MapFS{"index.html": {Data: []byte("<!doctype html><html><head><title>Rotunda</title></head><body></body></html>")}},
+		func(room rotunda.RoomID) string { return said[room] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for target, room := range map[string]rotunda.RoomID{"/": "", "/r/k3v9": "k3v9", "/r/k3v9?token=x": "k3v9"} {
+		r := get(h, target, http.Header{"Accept-Encoding": {"gzip"}})
+		b, _ := io.ReadAll(r.Body)
+		if want := "<title>Rotunda</title>" + said[room] + "</head><body>"; !strings.Contains(string(b), want) {
+			t.Errorf("GET %s: %s, want %s in it", target, b, want)
+		}
+		if r.Header.Get("Content-Security-Policy") != policy || r.Header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("GET %s: headers %v", target, r.Header)
+		}
+		if again := get(h, target, http.Header{"If-None-Match": {r.Header.Get("ETag")}}); again.StatusCode != 304 {
+			t.Errorf("GET %s again = %d, want 304", target, again.StatusCode)
+		}
+	}
+	before := get(h, "/r/k3v9", nil).Header.Get("ETag")
+	said["k3v9"] = `<meta property="og:title" content="Sandbanks" />`
+	if r := get(h, "/r/k3v9", http.Header{"If-None-Match": {before}}); r.StatusCode != 200 {
+		t.Errorf("after a change: %d, want 200", r.StatusCode)
 	}
 }

@@ -140,7 +140,8 @@ func (m *mesh) knowsNothing(t *testing.T, room, open string) {
 	admin, _ := m.row(t, 0)
 	for _, url := range []string{
 		m.urls[0] + "/v1/rooms", m.urls[0] + "/v1/rooms?state=ended", m.urls[0] + "/v1/edges?room=" + room, "http://" + admin + "/v1/rooms",
-		"http://" + admin + "/metrics", "http://" + admin + "/v1/log/verify",
+		"http://" + admin + "/metrics", "http://" + admin + "/v1/log/verify", m.urls[0] + "/r/" + room,
+		m.urls[2] + "/r/" + room, // inside too: whoever shows previews of links keeps them elsewhere
 	} {
 		a, err := http.Get(url)
 		if err != nil {
