@@ -53,6 +53,21 @@ func (c *Control) Fence(id rotunda.RoomID) (f rotunda.Fence, known bool) {
 	return f, known
 }
 
+// Regions lists the regions that a room may be kept in: those that ever had a node with a key. It costs a read of the log. Errors:
+// ErrNoFence, ErrUnavailable.
+func (c *Control) Regions(ctx context.Context) ([]rotunda.Region, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	regions, err := c.cfg.Fence.Regions(ctx)
+	if errors.Is(err, ErrNoFence) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, translate("", err)
+	}
+	return regions, nil
+}
+
 // Enter reports whether this node may have to do with a room: nil, or *Outside. It says nothing about whether there is one.
 // For a room of which it knows nothing yet it reads the log.
 func (c *Control) Enter(ctx context.Context, id rotunda.RoomID) error {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,12 @@ func fencedRoomIsSealed(t *testing.T, log *faulty) {
 		t.Errorf("outside, the record: %v", err)
 	}
 	waitFor("outside knows the fence", func() bool { f, known := out.Fence(id); return known && len(f) == 2 })
+	if got, err := out.Regions(t.Context()); err != nil || !slices.Equal(got, []rotunda.Region{"here", "out", "there"}) {
+		t.Errorf("regions %v, %v", got, err)
+	}
+	if _, err := startWith(t, Config{Log: log, Node: "keyless", Region: "here"}).Regions(t.Context()); !errors.Is(err, ErrNoFence) {
+		t.Errorf("regions without a key: %v", err)
+	}
 	if rooms := out.Rooms(); len(rooms) != 0 {
 		t.Errorf("outside lists %v", rooms)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,18 @@ type (
 	edgesAnswer struct {
 		Body edgesBody
 	}
+	regionEntry struct {
+		Region rotunda.Region `json:"region" example:"eu-west" doc:"The region's name."`
+		Nodes  int            `json:"nodes" example:"3" doc:"How many nodes there take sessions, as far as is known here."`
+		URL    string         `json:"url,omitempty" format:"uri" example:"https://eu-west-1.example.org" doc:"The base URL of one of them: a room that is kept there, and not in this node's region, has to be made at it. Not there: no node is known."`
+	}
+	regionsBody struct {
+		Own     rotunda.Region `json:"own" example:"us-east" doc:"The region of the node that answers."`
+		Regions []regionEntry  `json:"regions" nullable:"false" doc:"In the order of their names."`
+	}
+	regionsAnswer struct {
+		Body regionsBody
+	}
 	pingAnswer struct {
 		Timing string `header:"Timing-Allow-Origin" example:"*" doc:"Lets a page of any origin read the timing."`
 	}
@@ -67,6 +80,11 @@ func (a *API) registerMesh() {
 			"are left out. Of a room that is kept in regions, only nodes there. A client times /v1/ping on the first few and takes the fastest.",
 		errors: []int{http.StatusNotFound, http.StatusServiceUnavailable},
 	}, a.listEdges)
+	register(a, operation{
+		id: "listRegions", method: http.MethodGet, path: "/v1/regions", tag: tag, summary: "List regions that a room may be kept in",
+		about:  "Those that ever had a node with a key of its region. What is made with one without a living node can be heard when there is one again.",
+		errors: []int{http.StatusForbidden, http.StatusServiceUnavailable},
+	}, a.listRegions)
 	register(a, operation{
 		id: "ping", method: http.MethodGet, path: "/v1/ping", tag: tag, summary: "Answer at once", about: "For clients to time.",
 		status: http.StatusNoContent,
@@ -126,6 +144,24 @@ func (a *API) listEdges(ctx context.Context, in *edgesCall) (*edgesAnswer, error
 	self, members := a.view()
 	f, _ := a.cfg.Control.Fence(rotunda.RoomID(in.Room))
 	return &edgesAnswer{Body: edgesBody{Edges: entriesOf(rankEdges(self, f.Within(members)))}}, nil
+}
+
+func (a *API) listRegions(ctx context.Context, _ *struct{}) (*regionsAnswer, error) {
+	regions, err := a.cfg.Control.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	self, members := a.view()
+	out := regionsBody{Own: self.Region, Regions: []regionEntry{}}
+	for _, r := range regions {
+		e := regionEntry{Region: r}
+		there := slices.DeleteFunc(slices.Clone(members), func(m rotunda.Member) bool { return m.Region != r || !takes(m) })
+		if e.Nodes = len(there); e.Nodes > 0 {
+			e.URL = rankEdges(self, there)[0].Addresses.HTTP
+		}
+		out.Regions = append(out.Regions, e)
+	}
+	return &regionsAnswer{Body: out}, nil
 }
 
 func (a *API) getOpenAPI(context.Context, *struct{}) (*huma.StreamResponse, error) {

@@ -30,7 +30,7 @@ const busyCPU = 0.85
 func rankEdges(self rotunda.Member, members []rotunda.Member) []rotunda.Member {
 	var edges []rotunda.Member
 	for _, m := range members {
-		if m.Addresses.HTTP != "" && (m.State == rotunda.Alive || m.State == rotunda.Suspect) {
+		if takes(m) {
 			edges = append(edges, m)
 		}
 	}
@@ -41,6 +41,11 @@ func rankEdges(self rotunda.Member, members []rotunda.Member) []rotunda.Member {
 			cmp.Compare(a.Load.Listeners, b.Load.Listeners), cmp.Compare(a.ID, b.ID))
 	})
 	return withElsewhere(self, edges)
+}
+
+// takes reports whether a member may be named to who looks for a node.
+func takes(m rotunda.Member) bool {
+	return m.Addresses.HTTP != "" && (m.State == rotunda.Alive || m.State == rotunda.Suspect)
 }
 
 // withElsewhere cuts ranked members to edgesMax, the last of them from other regions where the first would all be from self's. Each

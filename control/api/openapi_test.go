@@ -53,7 +53,7 @@ func TestOpenAPIListsEveryCall(t *testing.T) {
 		"/v1/rooms/{room}/mute-all": "post", "/v1/rooms/{room}/requests": "delete post", "/v1/rooms/{room}/requests/{user}/approve": "post",
 		"/v1/rooms/{room}/requests/{user}/deny": "post", "/v1/rooms/{room}/participants": "get", "/v1/rooms/{room}/participants/{user}": "delete",
 		"/v1/rooms/{room}/participants/{user}/role": "put", "/v1/rooms/{room}/participants/{user}/mute": "delete post",
-		"/v1/rooms/{room}/events": "get", "/v1/rooms/{room}/rewind.opus": "get", "/v1/edges": "get", "/v1/ping": "get", "/v1/openapi.json": "get",
+		"/v1/rooms/{room}/events": "get", "/v1/rooms/{room}/rewind.opus": "get", "/v1/edges": "get", "/v1/regions": "get", "/v1/ping": "get", "/v1/openapi.json": "get",
 		"/v1/rooms/{room}/refresh": "post", "/v1/rooms/{room}/lock": "delete put", "/v1/rooms/{room}/invitations": "post",
 		"/v1/rooms/{room}/invitations/{user}/accept": "post", "/v1/rooms/{room}/invitations/{user}/decline": "post",
 		"/v1/rooms/{room}/participants/{user}/warn": "post", "/v1/rooms/{room}/bans/{user}": "delete", "/v1/rooms/{room}/reactions": "post",

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"rotunda"
 	"rotunda/control"
 	"rotunda/control/oidc"
 	"rotunda/control/people"
@@ -27,6 +28,8 @@ type problem struct {
 	Detail string         `json:"detail,omitempty" example:"approve as listener: not allowed" doc:"What went wrong this time."`
 	Errors []fieldProblem `json:"errors,omitempty" doc:"What is wrong with which part of the request."`
 	Edges  []edgeEntry    `json:"edges,omitempty" doc:"Of the type elsewhere: nodes to ask instead, the best guess first."`
+	// Regions is no secret of the room: any node of the mesh can read it in the log (ADR 19).
+	Regions []rotunda.Region `json:"regions,omitempty" nullable:"false" doc:"Of the types elsewhere and regions-away: the regions that the room is kept in."`
 
 	retryAfter time.Duration // 0: no header
 }

@@ -51,9 +51,11 @@ func (a *API) Within(next http.Handler) http.Handler {
 func (a *API) outside(f rotunda.Fence) *problem {
 	edges := a.elsewhereIn(f, rand.Int())
 	if len(edges) == 0 {
-		return rule{slug: "regions-away", title: "This room is kept in regions of which no node can be reached now", retry: awayRetry}.problem(http.StatusServiceUnavailable)
+		p := rule{slug: "regions-away", title: "This room is kept in regions of which no node can be reached now", retry: awayRetry}.problem(http.StatusServiceUnavailable)
+		p.Regions = f
+		return p
 	}
 	p := rule{slug: "elsewhere", title: "This room is kept in other regions; ask a node there", retry: time.Second}.problem(http.StatusServiceUnavailable)
-	p.Edges = edges
+	p.Edges, p.Regions = edges, f
 	return p
 }

@@ -21,6 +21,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"rotunda"
@@ -148,6 +150,20 @@ func (r *Ring) read(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// Regions lists, in order, the regions that a room may be kept in: those that ever had a node with a key in the mesh. Errors are
+// ErrNoKey, where this node makes no fenced rooms, and the log's.
+func (r *Ring) Regions(ctx context.Context) ([]rotunda.Region, error) {
+	if r == nil || len(r.keys) == 0 {
+		return nil, ErrNoKey
+	}
+	if err := r.read(ctx); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.public)), nil
 }
 
 // Make makes the lock of a new room. Errors wrap ErrNoKey, ErrUnknownRegion or rotunda.ErrBadID, or are the log's.

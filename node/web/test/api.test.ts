@@ -78,6 +78,13 @@ describe("api", () => {
     assert.deepEqual((await readProblem(Response.json({ edges: "x" }, { status: 503 }))).bases, []);
   });
 
+  test("a refusal may say where a room is kept", async () => {
+    const told = async (regions: unknown) => (await readProblem(Response.json({ type: "urn:rotunda:problem:regions-away", regions }, { status: 503 }))).regions;
+    assert.deepEqual(await told(["eu-west", 7, "", "ap-south"]), ["eu-west", "ap-south"]);
+    assert.deepEqual(await told("eu-west"), []);
+    assert.deepEqual(await told(undefined), []);
+  });
+
   test("a refusal without sense is still a refusal", async () => {
     for (const body of ["<html>", "null", "[]", '{"detail": 7}', ""]) {
       const problem = await readProblem(new Response(body, { status: 502, statusText: "Bad Gateway" }));

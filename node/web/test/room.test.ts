@@ -9,6 +9,7 @@ import type { Change, View } from "../src/core/view.ts";
 import { asView } from "../src/core/view.ts";
 import { feed } from "../src/room/feed.ts";
 import { Keeper } from "../src/room/keeper.ts";
+import { keptOf, nodeFor } from "../src/room/kept.ts";
 
 /** One attempt of a Keeper, held by the test. */
 interface Held {
@@ -219,6 +220,27 @@ describe("keeper", () => {
     mock.timers.tick(60_000);
     assert.deepEqual([keeper.line.at, held.length], ["off", 1]);
   });
+});
+
+test("where a room is kept is said while it is looked for, and that nobody answers there until somebody does", () => {
+  const waiting: Line = { at: "waiting", attempt: 1, until: 0 };
+  const elsewhere = new Problem(503, "elsewhere", "elsewhere", ["http://b"], ["eu-west"]);
+  const away = new Problem(503, "away", "regions-away", [], ["eu-west"]);
+  assert.equal(keptOf(null, waiting, new TypeError("nobody there")), null, "any room");
+  const going = keptOf(null, waiting, elsewhere);
+  assert.deepEqual(going, { regions: ["eu-west"], away: false });
+  assert.deepEqual(keptOf(going, { at: "connecting", attempt: 1 }, undefined), going);
+  const nobody = keptOf(going, waiting, new TypeError("nobody there"));
+  assert.deepEqual(nobody, { regions: ["eu-west"], away: true });
+  assert.deepEqual(keptOf(nobody, waiting, elsewhere), nobody, "the node outside does not know it yet");
+  assert.deepEqual(keptOf(null, waiting, away), nobody);
+  assert.equal(keptOf(nobody, { at: "up" }, undefined), null);
+});
+
+test("a room is made at a node inside its regions", () => {
+  const regions = { own: "us-east", regions: [{ region: "ap-south", nodes: 1, url: "http://a" }, { region: "eu-west", nodes: 2, url: "http://e" }, { region: "us-east", nodes: 1, url: "http://u" }] };
+  assert.equal(nodeFor(regions, ["eu-west", "us-east"]), "");
+  assert.equal(nodeFor(regions, ["eu-west"]), "http://e");
 });
 
 describe("feed", () => {

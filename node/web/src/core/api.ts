@@ -60,6 +60,13 @@ export interface Edge {
   url: string;
 }
 
+/** A region that a room may be kept in. */
+export interface Region {
+  region: string;
+  nodes: number; // that are known to take people there now
+  url?: string; // of one of them
+}
+
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
 /** Longest wait for an answer. Nothing behind these calls takes that long unless something is broken. */
@@ -133,6 +140,11 @@ export class Api {
   async edges(room: string): Promise<Edge[]> {
     const body = await this.#json<{ edges?: Edge[] | null }>("GET", `/v1/edges?room=${encodeURIComponent(room)}`);
     return body.edges ?? [];
+  }
+
+  /** regions are those that a room may be kept in; own is that of the node that answers. It rejects where the mesh keeps none. */
+  regions(): Promise<{ own: string; regions: Region[] }> {
+    return this.#json("GET", "/v1/regions");
   }
 
   /** ping asks one node, of any address, for an answer at once. */

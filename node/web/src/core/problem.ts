@@ -4,6 +4,7 @@ interface ProblemBody {
   title?: unknown;
   detail?: unknown;
   edges?: unknown;
+  regions?: unknown;
 }
 
 /** Problem is a refusal of the node, in its own words. */
@@ -13,13 +14,16 @@ export class Problem extends Error {
   readonly slug: string;
   /** Nodes to ask instead, the best first; none where the node names none. */
   readonly bases: readonly string[];
+  /** The regions that the room is kept in, where the node stands outside of them. */
+  readonly regions: readonly string[];
 
-  constructor(status: number, message: string, slug = "", bases: readonly string[] = []) {
+  constructor(status: number, message: string, slug = "", bases: readonly string[] = [], regions: readonly string[] = []) {
     super(message);
     this.name = "Problem";
     this.status = status;
     this.slug = slug;
     this.bases = bases;
+    this.regions = regions;
   }
 
   /** final reports whether asking again cannot help: the request itself was refused. */
@@ -38,7 +42,7 @@ export async function readProblem(response: Response): Promise<Problem> {
     const body = (await response.json()) as ProblemBody | null;
     const text = [body?.detail, body?.title].find((value) => typeof value === "string" && value !== "") as string | undefined;
     const type = typeof body?.type === "string" ? body.type : "";
-    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1), basesOf(body?.edges));
+    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1), basesOf(body?.edges), regionsOf(body?.regions));
   } catch {
     return new Problem(response.status, fallback);
   }
@@ -48,4 +52,9 @@ export async function readProblem(response: Response): Promise<Problem> {
 function basesOf(edges: unknown): string[] {
   if (!Array.isArray(edges)) return [];
   return edges.map((edge: { url?: unknown } | null) => edge?.url).filter((url) => typeof url === "string");
+}
+
+/** regionsOf reads the names of regions that a problem tells. */
+function regionsOf(regions: unknown): string[] {
+  return Array.isArray(regions) ? regions.filter((region) => typeof region === "string" && region !== "") : [];
 }

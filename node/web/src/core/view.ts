@@ -70,6 +70,7 @@ export interface View {
   mode?: string;
   tags?: string[];
   language?: string;
+  regions?: string[]; // the only ones that it is in; not there: it may be anywhere
   createdAt?: string;
   startedAt?: string | null;
   endedAt?: string | null;

@@ -18,6 +18,8 @@ import { Microphone } from "../media/microphone.ts";
 import { listenerTracks, Player, speakerTracks } from "../media/player.ts";
 import { feed } from "./feed.ts";
 import { Keeper } from "./keeper.ts";
+import type { Kept } from "./kept.ts";
+import { keptOf } from "./kept.ts";
 import type { Settings } from "./settings.ts";
 
 /** How often receivers are asked who is heard. Twice as often as an eye can tell from "in step". */
@@ -35,6 +37,7 @@ function banned(error: unknown): boolean {
 export interface RoomState {
   view: View | null;
   gone: Gone | null;
+  kept: Kept | null;
   feed: Line;
   sound: Line;
   voice: Line; // the microphone's connection
@@ -95,6 +98,7 @@ export class Session {
     this.state = new Store<RoomState>({
       view: null,
       gone: null,
+      kept: null,
       feed: off,
       sound: off,
       voice: off,
@@ -323,7 +327,7 @@ export class Session {
   }
 
   #feedChanged(line: Line, error: unknown): void {
-    this.state.set({ feed: line });
+    this.state.set({ feed: line, kept: keptOf(this.state.value.kept, line, error) });
     if (line.at === "waiting") this.#follow();
     if (line.at !== "refused") return;
     if (error instanceof Problem && error.status === 404) this.state.set({ gone: "unknown" });

@@ -91,6 +91,11 @@ export function span(seconds: number): string {
     : `${one.format(Math.floor(whole / 3600))}:${two.format(Math.floor(whole / 60) % 60)}:${two.format(whole % 60)}`;
 }
 
+/** list says several names after each other: "a, b, and c". */
+export function list(names: readonly string[]): string {
+  return new Intl.ListFormat(language, { type: "conjunction" }).format(names);
+}
+
 /** percent is a share of one. */
 export function percent(share: number): string {
   return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(share);

@@ -1,10 +1,12 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { nodeFor } from "../room/kept.ts";
 import { text } from "../text/text.ts";
 import { blank, DetailsFields, detailsOf } from "./details.tsx";
 import { Dialog } from "./dialog.tsx";
 import { useApp, useBusy } from "./hooks.ts";
 import { NameField, useName } from "./name.tsx";
+import { RegionsField, useRegions } from "./regions.tsx";
 
 /** Create asks what a new room is about, opens it or schedules it, and goes there. */
 export function Create({ close }: { close: () => void }): JSX.Element {
@@ -13,6 +15,8 @@ export function Create({ close }: { close: () => void }): JSX.Element {
   const [draft, setDraft] = useState(blank);
   const [later, setLater] = useState(false);
   const [at, setAt] = useState("");
+  const regions = useRegions();
+  const [within, setWithin] = useState<string[] | null>(null);
   const [busy, run] = useBusy();
 
   const submit = (event: Event) => {
@@ -20,7 +24,8 @@ export function Create({ close }: { close: () => void }): JSX.Element {
     void run(async () => {
       await app.identify(name);
       const startsAt = later ? { startsAt: new Date(at).toISOString() } : {};
-      const room = await app.api.createRoom({ ...detailsOf(draft), ...startsAt });
+      if (regions && within) app.route.move([nodeFor(regions, within)]);
+      const room = await app.api.createRoom({ ...detailsOf(draft), ...startsAt, ...(within ? { regions: within } : {}) });
       app.go(`/r/${room.id}`, later ? null : room.id);
     });
   };
@@ -29,7 +34,9 @@ export function Create({ close }: { close: () => void }): JSX.Element {
     <Dialog title={text.create.title} close={close}>
       <form class="form" onSubmit={submit}>
         <p class="soft">{text.create.lead}</p>
-        <DetailsFields draft={draft} change={setDraft} open={false} />
+        <DetailsFields draft={draft} change={setDraft} open={false}>
+          {regions && <RegionsField regions={regions} chosen={within} choose={setWithin} />}
+        </DetailsFields>
         <fieldset class="choice row">
           <legend>{text.create.begins}</legend>
           <label class="check">

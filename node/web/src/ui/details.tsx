@@ -1,4 +1,4 @@
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import type { RoomDetails } from "../core/api.ts";
 import type { Asking, View } from "../core/view.ts";
 import { text } from "../text/text.ts";
@@ -74,8 +74,8 @@ function tagsOf(typed: string): string[] {
   return [...new Set(tags.filter((tag) => tag !== ""))].slice(0, tagsMax);
 }
 
-/** DetailsFields are the fields of a room, to create it and to change it. */
-export function DetailsFields({ draft, change, open }: { draft: Draft; change: (draft: Draft) => void; open: boolean }): JSX.Element {
+/** DetailsFields are the fields of a room, to create it and to change it; children are those that are for one of both only. */
+export function DetailsFields({ draft, change, open, children }: { draft: Draft; change: (draft: Draft) => void; open: boolean; children?: ComponentChildren }): JSX.Element {
   const names = new Intl.DisplayNames(document.documentElement.lang, { type: "language" });
   return (
     <>
@@ -142,6 +142,7 @@ export function DetailsFields({ draft, change, open }: { draft: Draft; change: (
               ))}
             </select>
           </label>
+          {children}
         </div>
       </details>
     </>

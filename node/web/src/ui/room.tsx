@@ -7,7 +7,7 @@ import { moderates, onStage } from "../core/view.ts";
 import { Session } from "../room/session.ts";
 import { loadSettings } from "../room/settings.ts";
 import { tell } from "../text/tell.ts";
-import { text, when } from "../text/text.ts";
+import { list, text, when } from "../text/text.ts";
 import { Crowd } from "./crowd.tsx";
 import { Dock } from "./dock.tsx";
 import { Farewell } from "./gone.tsx";
@@ -51,7 +51,7 @@ export function Room({ room }: { room: string }): JSX.Element {
     return () => session.close();
   }, [session]);
 
-  const { view, gone } = useStore(session.state);
+  const { view, gone, kept } = useStore(session.state);
   const [sheet, open] = useState<Sheet | null>(null);
   useTitle(view ? `${view.title} · ${text.product}` : text.product);
   useEnterCreated(session, view);
@@ -74,11 +74,12 @@ export function Room({ room }: { room: string }): JSX.Element {
       </Farewell>
     );
   }
+  if (!view && kept?.away) return <Farewell title={text.gone.away({ regions: list(kept.regions) })} lead={text.gone.awayLead} />;
   if (view?.state === "ended") return <Farewell title={text.gone.ended} lead={`${view.title}. ${text.gone.endedLead}`} />;
   return (
     <div class="room">
       <Bar session={session} open={open} />
-      {view ? <Inside session={session} view={view} open={open} /> : <p class="opening soft">{text.room.loading}</p>}
+      {view ? <Inside session={session} view={view} open={open} /> : <p class="opening soft">{kept ? text.room.going({ regions: list(kept.regions) }) : text.room.loading}</p>}
       {view && <Sheets session={session} view={view} sheet={sheet} open={open} />}
     </div>
   );
@@ -124,6 +125,7 @@ function Facts({ session, view }: { session: Session; view: View }): JSX.Element
         {joined && where && (
           <span class="where">{where.ms === null ? text.room.from({ node: where.node }) : text.room.distance({ node: where.node, ms: where.ms })}</span>
         )}
+        {view.regions && view.regions.length > 0 && <span>{text.room.kept({ regions: list(view.regions) })}</span>}
         {view.locked && (
           <span class="locked">
             <Lock />
