@@ -65,6 +65,11 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// AdmitSession reports whether a media session may be opened, changed or ended by the address of a request: not if it asks too often.
+func (a *API) AdmitSession(r *http.Request) error {
+	return allow(a.limits.sessions, a.cfg.Now(), a.address(r))
+}
+
 // body is a request's body as the calls read it. It is not closed early: the server would read on, up to 256 KiB.
 type body struct{ io.Reader }
 

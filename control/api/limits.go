@@ -23,6 +23,7 @@ type Limits struct {
 	Reactions    Rate // per user; default 4/s, burst 12
 	Rosters      Rate // pages of a room's people, per user; default 5/s, burst 30
 	Rewinds      Rate // of the last minute, per user; default 0.5/s, burst 10
+	Sessions     Rate // media sessions opened, changed and ended, per address and before the token is looked at; default 500/s, burst 5000
 	SignIns      Rate // sign-ins begun, per address; default 1/s, burst 50
 	Streams      int  // open event streams per address; default 256
 	StreamsTotal int  // open event streams of the node; default 16384
@@ -35,6 +36,7 @@ func (l Limits) withDefaults() Limits {
 	}{
 		{&l.Guests, Rate{5, 200}}, {&l.Reads, Rate{200, 1000}}, {&l.Commands, Rate{100, 500}}, {&l.UserCommands, Rate{20, 100}}, {&l.Rooms, Rate{1, 50}},
 		{&l.Pictures, Rate{0.2, 5}}, {&l.Reports, Rate{0.05, 10}}, {&l.Reactions, Rate{4, 12}}, {&l.Rosters, Rate{5, 30}}, {&l.SignIns, Rate{1, 50}}, {&l.Rewinds, Rate{0.5, 10}},
+		{&l.Sessions, Rate{500, 5000}},
 	} {
 		if *d.rate == (Rate{}) {
 			*d.rate = d.usual
@@ -54,7 +56,7 @@ func (l Limits) validate() error {
 	var errs []error
 	for name, r := range map[string]Rate{
 		"Guests": l.Guests, "Reads": l.Reads, "Commands": l.Commands, "UserCommands": l.UserCommands, "Rooms": l.Rooms,
-		"Pictures": l.Pictures, "Reports": l.Reports, "Reactions": l.Reactions, "Rosters": l.Rosters, "SignIns": l.SignIns, "Rewinds": l.Rewinds,
+		"Pictures": l.Pictures, "Reports": l.Reports, "Reactions": l.Reactions, "Rosters": l.Rosters, "SignIns": l.SignIns, "Rewinds": l.Rewinds, "Sessions": l.Sessions,
 	} {
 		if !(r.PerSecond > 0) || r.Burst < 1 {
 			errs = append(errs, fmt.Errorf("limits: %s: both its figures must be above 0", name))
@@ -68,14 +70,14 @@ func (l Limits) validate() error {
 
 // limiters are the buckets that the limits ask for.
 type limiters struct {
-	guests, reads, commands, userCommands, rooms, pictures, reports, reactions, rosters, signIns, rewinds *buckets
+	guests, reads, commands, userCommands, rooms, pictures, reports, reactions, rosters, signIns, rewinds, sessions *buckets
 }
 
 func newLimiters(l Limits) limiters {
 	b := func(r Rate) *buckets { return newBuckets(r, bucketsMax) }
 	return limiters{
 		guests: b(l.Guests), reads: b(l.Reads), commands: b(l.Commands), userCommands: b(l.UserCommands), rooms: b(l.Rooms),
-		pictures: b(l.Pictures), reports: b(l.Reports), reactions: b(l.Reactions), rosters: b(l.Rosters), signIns: b(l.SignIns), rewinds: b(l.Rewinds),
+		pictures: b(l.Pictures), reports: b(l.Reports), reactions: b(l.Reactions), rosters: b(l.Rosters), signIns: b(l.SignIns), rewinds: b(l.Rewinds), sessions: b(l.Sessions),
 	}
 }
 

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -219,6 +221,32 @@ func TestRateTable(t *testing.T) {
 		now = now.Add(2 * time.Second)
 		if a := do(ada); a.status != c.ok {
 			t.Errorf("%s after two seconds: %d %s", name, a.status, a.raw)
+		}
+	}
+}
+
+// Media sessions are opened as often as an address may, and no more.
+func TestSessionsOfAnAddress(t *testing.T) {
+	now := noon
+	n := newNode(t, "us-east-1", new(eventlog.Memory), func(cfg *Config) {
+		cfg.Now, cfg.Limits = func() time.Time { return now }, Limits{Sessions: Rate{0.5, 2}}
+	})
+	from := func(address string) error {
+		r := httptest.NewRequest("POST", "/v1/rooms/r/whep", nil)
+		r.RemoteAddr = address
+		return n.api.AdmitSession(r)
+	}
+	for i, c := range []struct {
+		address string
+		after   time.Duration
+		refused bool
+	}{
+		{"192.0.2.1:1", 0, false}, {"192.0.2.1:2", 0, false}, {"192.0.2.1:3", 0, true}, {"192.0.2.2:1", 0, false},
+		{"[2001:db8::1]:1", 0, false}, {"[2001:db8::2]:1", 0, false}, {"[2001:db8::3]:1", 0, true}, {"192.0.2.1:4", 2 * time.Second, false},
+	} {
+		now = now.Add(c.after)
+		if err := from(c.address); (err != nil) != c.refused || err != nil && !errors.Is(err, errTooMany) {
+			t.Errorf("%d: %s: %v", i, c.address, err)
 		}
 	}
 }

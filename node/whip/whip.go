@@ -78,6 +78,8 @@ func (r *Redirect) Error() string { return fmt.Sprintf("%v; %s takes sessions", 
 
 // Config is what the handler calls.
 type Config struct {
+	// Admit may refuse a request before anything of it is looked at; nil admits all.
+	Admit func(*http.Request) error
 	// Authenticate checks the bearer token of a request.
 	Authenticate func(*http.Request) (token.Claims, error)
 	// Problem writes the answer to an error of Authenticate or Open that this package does not know.
@@ -91,7 +93,8 @@ type Config struct {
 const (
 	// OfferMax is the longest offer that is read, in bytes.
 	OfferMax     = 32 << 10
-	fragmentMax  = 8 << 10 // of a trickled fragment
+	fragmentMax  = 8 << 10         // of a trickled fragment
+	bodyTime     = 5 * time.Second // how long an offer or a fragment may take to arrive
 	retryAfter   = 2 * time.Second
 	offerType    = "application/sdp"
 	fragmentType = "application/trickle-ice-sdpfrag"
@@ -147,7 +150,7 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request, kind Kind) {
 		notAllowed(w, allowed)
 		return
 	}
-	claims, err := h.Authenticate(r)
+	claims, err := h.caller(r)
 	if err != nil {
 		h.Problem(w, r, err)
 		return
@@ -165,6 +168,16 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request, kind Kind) {
 	h.patch(w, r, e)
 }
 
+// caller is whose request it is, if it is admitted at all.
+func (h *handler) caller(r *http.Request) (token.Claims, error) {
+	if h.Admit != nil {
+		if err := h.Admit(r); err != nil {
+			return token.Claims{}, err
+		}
+	}
+	return h.Authenticate(r)
+}
+
 // open answers an offer with a session.
 func (h *handler) open(w http.ResponseWriter, r *http.Request, kind Kind) {
 	room := rotunda.RoomID(r.PathValue("room"))
@@ -172,7 +185,7 @@ func (h *handler) open(w http.ResponseWriter, r *http.Request, kind Kind) {
 		problem(w, http.StatusNotFound, "unknown-room", err.Error())
 		return
 	}
-	claims, err := h.Authenticate(r)
+	claims, err := h.caller(r)
 	if err != nil {
 		h.Problem(w, r, err)
 		return
@@ -268,7 +281,12 @@ func body(w http.ResponseWriter, r *http.Request, want string, limit int64) (str
 		problem(w, http.StatusUnsupportedMediaType, "media-type", "the body must be "+want)
 		return "", false
 	}
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(bodyTime)) // no connection, nothing to wait for
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err == nil {
+		_ = c.SetReadDeadline(time.Time{}) // else it would end the request while Open works; the server reads on where there is more to come
+	}
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):

@@ -1,17 +1,20 @@
 package whip
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"rotunda"
 	"rotunda/control/room"
@@ -377,3 +380,98 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
+
+// Whoever asks too often is told so before the token is looked at; OPTIONS, which a browser sends by itself, are not counted.
+func TestAdmit(t *testing.T) {
+	errTooMany := errors.New("too many")
+	left := 2
+	h := New(Config{
+		Admit: func(*http.Request) error {
+			if left--; left < 0 {
+				return errTooMany
+			}
+			return nil
+		},
+		Authenticate: func(*http.Request) (token.Claims, error) { return token.Claims{}, errToken },
+		Problem: func(w http.ResponseWriter, _ *http.Request, err error) {
+			w.WriteHeader(map[error]int{errToken: http.StatusUnauthorized, errTooMany: http.StatusTooManyRequests}[err])
+		},
+	})
+	for i, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"OPTIONS", "/v1/rooms/r/whep", http.StatusOK},
+		{"POST", "/v1/rooms/r/whep", http.StatusUnauthorized},
+		{"OPTIONS", "/v1/rooms/r/whep/s", http.StatusOK},
+		{"DELETE", "/v1/rooms/r/whip/s", http.StatusUnauthorized},
+		{"POST", "/v1/rooms/r/whip", http.StatusTooManyRequests},
+		{"PATCH", "/v1/rooms/r/whep/s", http.StatusTooManyRequests},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.want {
+			t.Errorf("%d: %s %s: %d, want %d", i, c.method, c.path, w.Code, c.want)
+		}
+	}
+}
+
+// An offer that never ends holds its connection for five seconds, and one that has come leaves its answer all the time that it takes.
+func TestSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		opened := make(chan error, 1)
+		h := New(Config{
+			Authenticate: func(*http.Request) (token.Claims, error) { return token.Claims{User: "ada"}, nil },
+			Problem:      func(w http.ResponseWriter, _ *http.Request, err error) { w.WriteHeader(http.StatusTeapot) },
+			Open: func(ctx context.Context, _ Request) (Session, string, error) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(2 * bodyTime):
+				}
+				opened <- ctx.Err()
+				return nil, "", ErrBusy
+			},
+		})
+		s := &http.Server{Handler: h}
+		go s.Serve(&oneConn{conn: server})
+		defer s.Close()
+		send := func(length int, body string) (int, time.Duration) {
+			began := time.Now()
+			fmt.Fprintf(client, "POST /v1/rooms/r/whep HTTP/1.1\r\nHost: h\r\nContent-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", length, body)
+			a, err := http.ReadResponse(bufio.NewReader(client), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.StatusCode, time.Since(began)
+		}
+		if status, after := send(3, "v=0"); status != http.StatusServiceUnavailable || after != 2*bodyTime {
+			t.Errorf("an offer that takes long to answer: %d after %v", status, after)
+		}
+		if err := <-opened; err != nil {
+			t.Errorf("its request was ended: %v", err)
+		}
+		if status, after := send(3, "v="); status != http.StatusBadRequest || after != bodyTime {
+			t.Errorf("an offer that never ends: %d after %v, want 400 after %v", status, after, bodyTime)
+		}
+	})
+}
+
+// oneConn is a listener with one connection.
+type oneConn struct {
+	net.Listener
+	conn net.Conn
+	done chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if l.conn == nil {
+		<-l.done
+		return nil, net.ErrClosed
+	}
+	c := l.conn
+	l.conn, l.done = nil, make(chan struct{})
+	return c, nil
+}
+func (l *oneConn) Close() error   { close(l.done); return nil }
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
