@@ -194,7 +194,7 @@ const correlationMin = 0.85
 // missingMax is the share of the speech's energy that may be in pieces which are not found at all.
 const missingMax = 0.01
 
-// A speech file spoken on one node is heard whole on another.
+// A speech file spoken on one node is heard whole on another, and once more by who comes afterwards and rewinds.
 func TestSpeechFromTheTerminal(t *testing.T) {
 	mesh := startMesh(t)
 	talk, said := speech(t)
@@ -206,6 +206,8 @@ func TestSpeechFromTheTerminal(t *testing.T) {
 	until(t, "the listener is there", func() bool { return mesh.series(t, 2, "rotunda_listeners") == 1 })
 	speak := terminal(t, "speak", mesh.urls[0]+"/r/"+room, "--token", ada.Token, "--file", talk)
 	speak.wait(60 * time.Second)
+	late := filepath.Join(t.TempDir(), "late.opus")
+	terminal(t, "listen", mesh.urls[2]+"/r/"+room, "--rewind", "30s", "--out", late, "--duration", "500ms").wait(60 * time.Second)
 	summary := listen.wait(60 * time.Second)
 
 	var h listened
@@ -219,7 +221,14 @@ func TestSpeechFromTheTerminal(t *testing.T) {
 	if h.Node != "ap-south-1" {
 		t.Errorf("heard on %q", h.Node)
 	}
-	b, err := os.ReadFile(out)
+	soundsLike(t, "at once", out, said)
+	soundsLike(t, "afterwards, by rewinding", late, said)
+}
+
+// soundsLike compares a file of what was heard with what was said.
+func soundsLike(t *testing.T, when, file string, said []float32) {
+	t.Helper()
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,12 +237,12 @@ func TestSpeechFromTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	like := pcm.Compare(said, got, len(got))
-	t.Logf("correlation %.3f over %d segments, %.1f %% of the energy missing, drift %.1f ms", like.Correlation, like.Segments,
+	t.Logf("heard %s: correlation %.3f over %d segments, %.1f %% of the energy missing, drift %.1f ms", when, like.Correlation, like.Segments,
 		100*like.Missing, float64(like.Drift)/48)
 	if like.Correlation < correlationMin {
-		t.Errorf("what was heard correlates %.3f with what was said, want %.2f", like.Correlation, correlationMin)
+		t.Errorf("what was heard %s correlates %.3f with what was said, want %.2f", when, like.Correlation, correlationMin)
 	}
 	if like.Missing > missingMax {
-		t.Errorf("%.1f %% of the speech was not heard", 100*like.Missing)
+		t.Errorf("%.1f %% of the speech was not heard %s", 100*like.Missing, when)
 	}
 }
