@@ -57,10 +57,8 @@ func (l *Log) Backup(ctx context.Context, w io.Writer) error {
 		if revision > 0 {
 			options = append(options, clientv3.WithRev(revision))
 		}
-		var resp *clientv3.GetResponse
-		err := l.ask(ctx, func(ctx context.Context) (err error) {
-			resp, err = l.client.Get(ctx, from, options...)
-			return err
+		resp, err := ask(ctx, l, func(ctx context.Context) (*clientv3.GetResponse, error) {
+			return l.client.Get(ctx, from, options...)
 		})
 		if err != nil {
 			return fmt.Errorf("backup: %w", err)

@@ -102,6 +102,9 @@ const (
 	checkEvery = 10 * time.Second
 	// askMax is how long one server may take to answer a question before another one is asked.
 	askMax = time.Second
+	// hedgeAfter is how long it may take before another one is asked beside it: longer than a read takes between the ends of the
+	// earth, to a server and from there to its leader, so that few are asked twice.
+	hedgeAfter = askMax / 3
 	// listEvery is the same for the list of all rooms, which is longer.
 	listEvery = 5 * time.Minute
 	// readyMax is how long Open waits for a cluster to have a leader. It may have to do without: the others may start later.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,21 +14,69 @@ import (
 )
 
 // ask calls a function that only reads until it answers, ctx ends or the log is closed.
-func (l *Log) ask(ctx context.Context, read func(context.Context) error) error {
+func ask[T any](ctx context.Context, l *Log, read func(context.Context) (T, error)) (answer T, err error) {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
+		return answer, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 	}
 	for {
 		actx, cancel := context.WithTimeout(ctx, askMax)
-		err := read(actx)
+		answer, err = hedge(actx, l.servers(), read)
 		cancel()
 		if err == nil {
-			return nil
+			return answer, nil
 		}
 		if stop := l.pause(ctx, retryWait); stop != nil {
-			return fmt.Errorf("%w: %v: %w", eventlog.ErrUnavailable, err, stop)
+			return answer, fmt.Errorf("%w: %v: %w", eventlog.ErrUnavailable, err, stop)
 		}
 	}
+}
+
+// servers is how many servers the client asks in turn.
+func (l *Log) servers() int {
+	if l.server != nil {
+		return 1
+	}
+	return len(l.client.Endpoints())
+}
+
+// hedge asks one server, and the next each time that none has answered for hedgeAfter: one that hangs costs that, and not all
+// of askMax. The first answer counts. It returns when all calls have ended.
+func hedge[T any](ctx context.Context, servers int, read func(context.Context) (T, error)) (answer T, err error) {
+	if servers <= 1 {
+		return read(ctx)
+	}
+	type result struct {
+		answer T
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results := make(chan result, servers) // has room for all
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer cancel()
+	late := time.NewTicker(hedgeAfter)
+	defer late.Stop()
+	call := func() {
+		a, err := read(ctx)
+		results <- result{a, err}
+	}
+	calls.Go(call)
+	for asked, failed := 1, 0; failed < asked; {
+		select {
+		case r := <-results:
+			if r.err == nil {
+				return r.answer, nil
+			}
+			failed++
+			err = r.err
+		case <-late.C:
+			if asked < servers {
+				asked++
+				calls.Go(call)
+			}
+		}
+	}
+	return answer, err
 }
 
 // look implements source: one transaction that only reads.
@@ -46,10 +95,8 @@ func (l *Log) look(ctx context.Context, spans ...span) (rows [][]row, revision i
 		}
 		ops[i] = clientv3.OpGet(s.from, options...)
 	}
-	var resp *clientv3.TxnResponse
-	err = l.ask(ctx, func(ctx context.Context) (err error) {
-		resp, err = l.client.Txn(ctx).Then(ops...).Commit()
-		return err
+	resp, err := ask(ctx, l, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		return l.client.Txn(ctx).Then(ops...).Commit()
 	})
 	if err != nil {
 		return nil, 0, err

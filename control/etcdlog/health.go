@@ -13,17 +13,15 @@ import (
 // disk has failed it answers no read of that kind any more; one that is full, or has found that members differ, raises an
 // alarm and refuses appends until somebody has looked.
 func (l *Log) Ping(ctx context.Context) error {
-	var alarms []*etcdserverpb.AlarmMember
-	err := l.ask(ctx, func(ctx context.Context) error {
+	alarms, err := ask(ctx, l, func(ctx context.Context) ([]*etcdserverpb.AlarmMember, error) {
 		if _, err := l.client.Get(ctx, prefix+"ping"); err != nil {
-			return err
+			return nil, err
 		}
 		resp, err := l.client.AlarmList(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		alarms = resp.Alarms
-		return nil
+		return resp.Alarms, nil
 	})
 	if err != nil {
 		return err

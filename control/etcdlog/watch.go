@@ -62,11 +62,10 @@ func (l *Log) list(ctx context.Context, whole bool, known map[rotunda.RoomID]eve
 		clear(known)
 	}
 	for from, more := summaryPrefix, true; more; whole = false {
-		var resp *clientv3.GetResponse
-		if err := l.ask(ctx, func(ctx context.Context) (err error) {
-			resp, err = l.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(summaryPrefix)), clientv3.WithLimit(headsMax))
-			return err
-		}); err != nil {
+		resp, err := ask(ctx, l, func(ctx context.Context) (*clientv3.GetResponse, error) {
+			return l.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(summaryPrefix)), clientv3.WithLimit(headsMax))
+		})
+		if err != nil {
 			return 0, err
 		}
 		if revision == 0 {
