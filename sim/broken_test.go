@@ -33,6 +33,9 @@ func TestBrokenRulesAreCaught(t *testing.T) {
 		{"two homes in one epoch", broken{sameEpoch: true}, "are both home"},
 		{"who is taken for dead says nothing", broken{takesDeath: true}, "still takes"},
 		{"whose way breaks looks for no other", broken{givesUp: true}, "and not on"},
+		{"both ways are one link", broken{paths: oneLink}, "the same link"},
+		{"a way that goes in a circle", broken{paths: circle}, "twice"},
+		{"home leaves a speaker out", broken{deafHome: true}, "does not hear"},
 		{"an edge takes an old epoch", broken{oldEpochs: true}, "plays"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,6 +81,22 @@ func throughHere(w *World, n *node, primary, backup []rotunda.NodeID) (p, b []ro
 func oneRelay(_ *World, _ *node, primary, backup []rotunda.NodeID) (p, b []rotunda.NodeID) {
 	if len(primary) > 1 {
 		return primary, primary
+	}
+	return primary, backup
+}
+
+// oneLink has both ways lead straight to the origin.
+func oneLink(_ *World, _ *node, primary, backup []rotunda.NodeID) (p, b []rotunda.NodeID) {
+	if backup == nil {
+		return primary, backup
+	}
+	return primary[len(primary)-1:], primary[len(primary)-1:]
+}
+
+// circle has the primary way come to its relay a second time.
+func circle(_ *World, _ *node, primary, backup []rotunda.NodeID) (p, b []rotunda.NodeID) {
+	if len(primary) > 1 {
+		primary = append([]rotunda.NodeID{primary[0]}, primary...)
 	}
 	return primary, backup
 }

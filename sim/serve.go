@@ -256,7 +256,8 @@ func (s *served) voice(u rotunda.UserID, k relay.Key) {
 		i := slices.IndexFunc(ps, func(p duty.Pull) bool { return p.Stream == k.Stream })
 		return i < 0 || ps[i].Muted
 	}
-	if s.home != nil && !muted(s.duties.Mix) {
+	leaves := s.n.w.cfg.broken.deafHome && u == s.n.w.people[0].user
+	if s.home != nil && !muted(s.duties.Mix) && !leaves {
 		s.home.talking[u] = s.n.w.now
 	}
 	if !muted(s.duties.Stage) {

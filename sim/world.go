@@ -67,6 +67,7 @@ type broken struct {
 	serveAll   bool                                                                              // who stands outside a fence, or knows none, plans and serves as elsewhere
 	openSeal   bool                                                                              // a room's content is read outside its fence
 	anyStandby bool                                                                              // home names a standby outside the fence
+	deafHome   bool                                                                              // home leaves the first of its speakers out of the program
 }
 
 // Phases of a small world.
