@@ -2,13 +2,10 @@ package link_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -321,62 +318,5 @@ func TestRepairByAsking(t *testing.T) {
 func TestNoLossNoCopies(t *testing.T) {
 	if r := (trial{rtt: 80 * time.Millisecond, streams: 3, frames: 3000}).run(t); r.repeated > 0 || r.answered > 0 || r.missing > 0 || r.max > 2*time.Millisecond {
 		t.Errorf("%v copies a frame, %v missing, up to %v late, want none of it", r.repeated, r.missing, r.max)
-	}
-}
-
-var tableTo = flag.String("loss.table", "", "file in which to replace the table of losses")
-
-// TestLossTable measures docs/loss.md: see `make loss`.
-func TestLossTable(t *testing.T) {
-	if *tableTo == "" {
-		t.Skip("without -loss.table")
-	}
-	var b strings.Builder
-	b.WriteString("| loss | round trip | streams | missing before | missing | longest run | later, p99 | later, max | copies a frame | octets, times |\n|---|---|---|---|---|---|---|---|---|---|\n")
-	line := func(c trial, paths int) {
-		c.plain = true
-		before := c.run(t)
-		c.plain = false
-		kind, run, most := "independent", c.run, goals
-		if c.burst > 0 {
-			kind = fmt.Sprintf("in bursts of %v", c.burst)
-		}
-		if paths == 2 {
-			kind, run, most = kind+", two paths", c.both, goalsOfTwo
-		}
-		r := run(t)
-		fmt.Fprintf(&b, "| %g %% %s | %v | %d | %.2f %% | %.4f %% | %d | %d ms | %d ms | %.2f | %.2f |\n", c.share*100, kind, c.rtt, c.streams,
-			before.missing*100, r.missing*100, r.run, r.p99.Milliseconds(), r.max.Milliseconds(), r.repeated, float64(r.bytes)/float64(before.bytes))
-		if most, ok := most[c.share]; ok && c.burst <= 10*time.Millisecond && (r.missing > most || r.p99 > lateGoal || paths == 2 && r.run > 2) {
-			t.Errorf("%v, %d paths: missing %.4f %%, run %d, p99 %v late", c, paths, r.missing*100, r.run, r.p99)
-		}
-	}
-	for _, burst := range []time.Duration{0, 10 * time.Millisecond} {
-		for _, share := range []float64{.01, .05, .1} {
-			for _, rtt := range []time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 200 * time.Millisecond} {
-				for _, streams := range []int{1, 10, 40} {
-					line(trial{share: share, burst: burst, rtt: rtt, streams: streams, frames: max(20000, 1000*streams), seed: 1}, 1)
-				}
-			}
-		}
-	}
-	line(trial{share: .05, burst: 20 * time.Millisecond, rtt: 80 * time.Millisecond, streams: 1, frames: 20000, seed: 1}, 1)
-	for _, burst := range []time.Duration{0, 10 * time.Millisecond} {
-		for _, share := range []float64{.05, .1} {
-			line(trial{share: share, burst: burst, rtt: 200 * time.Millisecond, streams: 40, frames: 200000, seed: 1}, 2)
-		}
-	}
-	doc, err := os.ReadFile(*tableTo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
-	head, rest, ok := strings.Cut(string(doc), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the table", *tableTo)
-	}
-	if err := os.WriteFile(*tableTo, []byte(head+begin+b.String()+end+tail), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
