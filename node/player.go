@@ -230,6 +230,13 @@ func (a *audience) frame(p duty.Pull, f *rotunda.Frame) {
 	a.enforced.mixed(now, &f.Sources)
 }
 
+// rest says that nobody is left who takes the program, and that it is let go of.
+func (a *audience) rest() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.program.Pause()
+}
+
 // reach waits until the program is heard with this epoch or a later one, at most for a while.
 func (a *audience) reach(ctx context.Context, epoch rotunda.Epoch, atMost time.Duration) {
 	over := time.NewTimer(atMost)

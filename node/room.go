@@ -217,6 +217,9 @@ func (r *roomServer) pullProgram(want []duty.Pull) {
 	}) {
 		letGo()
 	}
+	if len(want) == 0 {
+		r.audience.rest()
+	}
 }
 
 func voiceOf(p duty.Pull) voice {

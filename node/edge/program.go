@@ -65,6 +65,10 @@ func (p *Program) Frame(now time.Time, epoch rotunda.Epoch, f *rotunda.Frame) (P
 	return pkt, None
 }
 
+// Pause says that the node lets go of the program because nobody hears it: what comes after it follows what went before without a
+// hole, or whoever is greeted with the latest packet would miss what nobody was to hear.
+func (p *Program) Pause() { p.out.pause() }
+
 // Gap is the silence that nobody meant right before the packet that Frame returned last, 0 for none: what
 // rotunda_program_gap_seconds observes.
 func (p *Program) Gap() time.Duration { return p.out.gap }

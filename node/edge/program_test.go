@@ -81,6 +81,34 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// While nobody hears it a program goes on elsewhere. Who comes then is greeted with the latest packet and misses nothing between
+// that and the next one; and what is late from before the pause is not played behind it.
+func TestProgramPauses(t *testing.T) {
+	p := NewProgram(65535, 1000)
+	take := func(at time.Duration, epoch rotunda.Epoch, seq int, ts uint32) (Packet, Drop) {
+		return p.Frame(start.Add(at), epoch, fr(seq, ts))
+	}
+	take(0, 1, 7, 0)
+	p.Pause()
+	if _, drop := take(1*ms, 1, 7, 0); drop != Duplicate {
+		t.Errorf("by another path: %q", drop)
+	}
+	pkt, drop := take(5*time.Second, 1, 200, 185280)
+	if drop != None || pkt.Sequence != 0 || pkt.Timestamp != 1000+5*48000 || !pkt.Marker || p.Gap() != 0 || p.Stats().Gaps != 0 {
+		t.Errorf("after the pause: %+v, %q, gap %v", pkt, drop, p.Gap())
+	}
+	if _, drop := take(5*time.Second, 1, 199, 184320); drop != Late {
+		t.Errorf("from the pause: %q", drop)
+	}
+	if pkt, _ := take(5*time.Second+40*ms, 1, 202, 187200); pkt.Sequence != 2 || p.Gap() != 20*ms {
+		t.Errorf("a hole is one again: %+v, gap %v", pkt, p.Gap())
+	}
+	p.Pause()
+	if pkt, _ := take(7*time.Second, 2, 1, 0); pkt.Sequence != 3 || p.Gap() != 0 {
+		t.Errorf("another epoch after a pause: %+v, gap %v", pkt, p.Gap())
+	}
+}
+
 func TestProgramStats(t *testing.T) {
 	p := NewProgram(0, 0)
 	p.Frame(start, 1, fr(1, 0))

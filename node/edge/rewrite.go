@@ -55,11 +55,15 @@ type rewriter struct {
 	floor  rotunda.Seq // its first frame: what came before has no number in the RTP stream
 	seen   uint64      // bit i: newest-i came
 	sent   bool        // anything was ever sent
+	paused bool        // nobody took the source since the newest frame
 	gap    time.Duration
 }
 
 // detach ends the source: the next frame begins another one.
 func (r *rewriter) detach() { r.source = false }
+
+// pause says that nobody takes the source for a while: what it sends meanwhile is not missing.
+func (r *rewriter) pause() { r.paused = true }
 
 // packet numbers the next frame of the source. Payload and Sources are the frame's.
 func (r *rewriter) packet(now time.Time, f *rotunda.Frame) (Packet, Drop) {
@@ -67,7 +71,7 @@ func (r *rewriter) packet(now time.Time, f *rotunda.Frame) (Packet, Drop) {
 	p := Packet{Sources: f.Sources, Level: f.Level, Origin: f.Origin, Payload: f.Payload}
 	ahead := int64(f.Seq - r.newest)
 	switch {
-	case !r.source || ahead > jumpMax:
+	case !r.source || ahead > jumpMax || r.paused && ahead > 0:
 		r.begin(now, f)
 		p.Marker = true
 	case ahead > 0:
@@ -83,12 +87,14 @@ func (r *rewriter) packet(now time.Time, f *rotunda.Frame) (Packet, Drop) {
 func (r *rewriter) begin(now time.Time, f *rotunda.Frame) {
 	if r.sent {
 		elapsed := max(rotunda.FrameDuration, now.Sub(r.at).Round(rotunda.FrameDuration))
-		r.gap = elapsed - rotunda.FrameDuration
+		if !r.paused {
+			r.gap = elapsed - rotunda.FrameDuration
+		}
 		r.seq++
 		r.ts += uint32(elapsed.Milliseconds() * (rotunda.ClockRate / 1000))
 	}
 	r.shift = r.ts - f.Timestamp
-	r.at, r.newest, r.floor, r.seen, r.source, r.sent = now, f.Seq, f.Seq, 1, true, true
+	r.at, r.newest, r.floor, r.seen, r.source, r.sent, r.paused = now, f.Seq, f.Seq, 1, true, true, false
 }
 
 // forward takes a frame newer than all and reports whether it ends a silence.

@@ -3,6 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +35,7 @@ func TestSiege(t *testing.T) {
 
 	listen := terminal(t, "listen", link, "--json", "--duration", "25s")
 	until(t, "the listener is there", func() bool { return mesh.series(t, 1, "rotunda_listeners") == 1 })
-	r := besiege(t, link, bench.WrongPassword, bench.Unchecked, bench.HalfOpen)
+	r := mesh.besiege(t, link, bench.WrongPassword, bench.Unchecked, bench.HalfOpen)
 	used, err := bench.UsageOf(pid)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +58,7 @@ func TestSiege(t *testing.T) {
 	}
 	until(t, "the node has let go of everything", func() bool { return mesh.series(t, 1, "go_goroutines") < goroutines+50 })
 
-	r = besiege(t, link, bench.Replay)
+	r = mesh.besiege(t, link, bench.Replay)
 	if r.Silent != 0 { // not even the one whose check it was
 		t.Errorf("a replayed check took the audio of %d listeners", r.Silent)
 	}
@@ -63,7 +66,7 @@ func TestSiege(t *testing.T) {
 
 // besiege has people listen and attacks meanwhile; it fails when somebody lost a packet or an attacker was given more than
 // they sent.
-func besiege(t *testing.T, link string, attacks ...bench.Attack) (r bench.Result) {
+func (m *mesh) besiege(t *testing.T, link string, attacks ...bench.Attack) (r bench.Result) {
 	t.Helper()
 	args := []string{"bench", link, "--listeners", fmt.Sprint(siegeListeners), "--duration", siegeFor.String(), "--raw=false", "--json"}
 	for _, a := range attacks {
@@ -71,6 +74,11 @@ func besiege(t *testing.T, link string, attacks ...bench.Attack) (r bench.Result
 	}
 	if err := json.Unmarshal([]byte(terminal(t, args...).wait(90*time.Second)), &r); err != nil {
 		t.Fatal(err)
+	}
+	if r.Lost != 0 {
+		for i := range m.urls {
+			t.Logf("since the beginning %s has left out:%s", m.ids[i], m.leftOut(t, i))
+		}
 	}
 	if r.Listeners != siegeListeners || r.Gone != 0 || r.Lost != 0 || r.Packets == 0 {
 		t.Errorf("%v: %d of %d listeners, %d of them gone, %d of %d packets lost", attacks, r.Listeners, siegeListeners, r.Gone, r.Lost, r.Packets)
@@ -86,4 +94,25 @@ func besiege(t *testing.T, link string, attacks ...bench.Attack) (r bench.Result
 		}
 	}
 	return r
+}
+
+// leftOut is what the i-th node has counted of packets, frames and datagrams that went no further.
+func (m *mesh) leftOut(t *testing.T, i int) (said string) {
+	t.Helper()
+	admin, _ := m.row(t, i)
+	a, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(body)) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.Contains(name, "_dropped_") && value != "0" {
+			said += "\n\t" + name + " " + value
+		}
+	}
+	return said
 }
