@@ -82,8 +82,10 @@ soak: build ## half an hour of one room: does anything grow?
 reference: ## docs/reference/config.md from the Config type
 	$(GO) test ./node/config -count=1 -run '^TestReference$$' -update
 
+# A million frames take two processors half an hour.
+FRAMES ?= 100000
 loss: ## what is missing and how late on links that lose packets, into docs/loss.md
-	$(GO) test ./cascade/link -count=1 -timeout 20m -run '^TestLossTable$$' -loss.table $(CURDIR)/docs/loss.md
+	$(GO) test ./cascade/link -count=1 -timeout 3h -run '^TestLossTable$$' -loss.table $(CURDIR)/docs/loss.md -loss.frames $(FRAMES)
 
 # Every fuzz target for FUZZTIME each, on the corpus that is kept under testdata/fuzz.
 fuzz: web

@@ -11,7 +11,7 @@ import (
 
 var (
 	tableTo     = flag.String("loss.table", "", "file in which to replace the table of losses")
-	tableFrames = flag.Int("loss.frames", 250_000, "frames of each line of the table of losses that has a goal")
+	tableFrames = flag.Int("loss.frames", 100_000, "frames of each line of the table of losses that has a goal")
 )
 
 // fewFrames is how many frames say what a link misses that sends nothing again, and are on lines without a goal.
