@@ -55,7 +55,7 @@ var testOnly = []string{
 var pure = []string{
 	"", "cascade/ask", "cascade/flood", "cascade/wire", "cascade/plan", "cascade/relay", "control/room", "control/token", "node/duty", "node/edge",
 	"node/egress/rtp", "node/egress/srtp", "node/egress/stun",
-	"node/ingest", "node/jitter", "node/mix", "node/opus/packet", "node/pcm", "node/presence", "node/vigil", "sim", "sim/chart",
+	"node/ingest", "node/jitter", "node/mix", "node/opus/packet", "node/console", "node/pcm", "node/presence", "node/trace", "node/vigil", "sim", "sim/chart",
 }
 
 // impure names what a pure package may not import or call.

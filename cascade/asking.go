@@ -114,7 +114,13 @@ func (m *Mesh) ownPart(k relay.Key, question []byte) (part []byte, ok bool) {
 		}
 		return part, true
 	}
-	return nil, true
+	if m.cfg.Answer == nil {
+		return nil, true
+	}
+	if part = m.cfg.Answer(k.Stream.Room, question); len(part) > AnswerMax {
+		return nil, false
+	}
+	return part, true
 }
 
 // around is what the table says of a stream's tree around this node. Called with m.mu held.

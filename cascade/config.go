@@ -36,6 +36,9 @@ type Config struct {
 	// which may have been joined before, and may be of the same node twice. ok is false where one of the parts is no answer.
 	// It may be called concurrently. Nil: this node joins none.
 	Join func(question []byte, parts [][]byte) (answer []byte, ok bool)
+	// Answer is this node's part of the answer to a question about a stream of the room that nobody takes here: it passes by.
+	// The same is said of it as of OnAsk's. Nil: nothing.
+	Answer func(room rotunda.RoomID, question []byte) []byte
 	// Fence says which regions a fenced room's streams stay in; known is false for a room of which this is not known yet: then
 	// nothing of it is carried. It is called with a lock held and must not block, nor call the Mesh. Nil: no fence is known.
 	Fence func(room rotunda.RoomID) (f rotunda.Fence, known bool)

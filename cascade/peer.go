@@ -171,6 +171,7 @@ func (h portHandler) Frame(a wire.Alias, f *rotunda.Frame) {
 		m.do(m.core.Settle(s))
 	}
 	if drop == "" {
+		s.Aged(rotunda.Micros(time.Now()) - f.Origin)
 		takers = m.forward(s, h.port, f)
 		if w := m.takers[s]; w != nil && !w.working {
 			m.judge(w)

@@ -187,7 +187,7 @@ func (n *Node) openMesh(id *identity.Node) (*cascade.Mesh, error) {
 			Listen: n.cfg.Gossip.Listen, Advertise: n.cfg.Gossip.Advertise, Keys: gossipKeys, Label: n.cfg.Gossip.Label,
 			Seeds: n.cfg.Gossip.Seeds,
 		},
-		Delay: delay, Sum: sumNotes, Join: presence.Join, Fence: n.fence, Metrics: n.metrics, Logger: n.logger,
+		Delay: delay, Sum: sumNotes, Join: joinAnswers, Answer: n.passing, Fence: n.fence, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, links.Close())
@@ -360,7 +360,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.fences.Store(n.control)
 	n.hearFacts()
 	n.rooms = &rooms{
-		node: n.cfg.ID, control: n.control, mesh: n.mesh, ways: n.ways, fan: n.listeners.Room, bg: n.bg, metrics: n.metrics, logger: n.logger,
+		node: n.cfg.ID, region: n.cfg.Region, control: n.control, mesh: n.mesh, ways: n.ways, fan: n.listeners.Room, bg: n.bg, metrics: n.metrics, logger: n.logger,
 		profile: store.Profile, handsEvery: presence.HandsEvery, served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},
 	}
 	n.rooms.rings.Store(rewindRoomsMax)

@@ -28,6 +28,7 @@ import (
 type roomServer struct {
 	id      rotunda.RoomID
 	node    rotunda.NodeID
+	region  rotunda.Region
 	control *control.Control
 	mesh    *cascade.Mesh
 	ways    []cascade.Option // of the program, and of what is mixed into it

@@ -25,6 +25,7 @@ import (
 // rooms is every room that this node has a part in: it holds a session of it, or is its home.
 type rooms struct {
 	node    rotunda.NodeID
+	region  rotunda.Region
 	control *control.Control
 	mesh    *cascade.Mesh
 	ways    func(rotunda.RoomID) []cascade.Option // of a room's program and what is mixed into it
@@ -50,7 +51,7 @@ func (rs *rooms) hold(id rotunda.RoomID) *roomServer {
 	if r == nil {
 		fan := rs.fan()
 		r = &roomServer{
-			id: id, node: rs.node, control: rs.control, mesh: rs.mesh, ways: rs.ways(id), bg: rs.bg,
+			id: id, node: rs.node, region: rs.region, control: rs.control, mesh: rs.mesh, ways: rs.ways(id), bg: rs.bg,
 			metrics: rs.metrics, logger: rs.logger, fan: fan, audience: newAudience(rs.metrics, fan, uint16(rand.Uint32()), rand.Uint32()),
 			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, voices: map[rotunda.UserID]struct{}{}, stop: make(chan struct{}),
 			enforced: &enforcement{metrics: rs.metrics}, profile: rs.profile, handsEvery: rs.handsEvery,

@@ -11,11 +11,15 @@ import (
 	"rotunda/control/api"
 	"rotunda/control/room"
 	"rotunda/node/presence"
+	"rotunda/node/trace"
 )
 
 // answer is what this node says to a question about the people of the room: a page of those who listen here and may be
 // named, or who of those asked for is here.
 func (r *roomServer) answer(question []byte) []byte {
+	if _, err := trace.Asked(question); err == nil {
+		return trace.Own(r.traced()).Encode()
+	}
 	q, err := presence.DecodeQuestion(question)
 	if err != nil {
 		return nil

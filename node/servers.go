@@ -112,6 +112,7 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /readyz", n.readyz)
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.mesh.Members()) })
 	mux.HandleFunc("GET /v1/rooms", n.listRooms)
+	mux.HandleFunc("GET /v1/rooms/{room}/trace", n.traceRoom)
 	n.adminLog(mux)
 	n.adminDrain(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -125,6 +126,10 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 
 // readyz answers whether new people should be sent here, and if not, why not.
 func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
+	answer := func(w http.ResponseWriter, status int, body map[string]any) {
+		body["node"] = n.cfg.ID
+		answer(w, status, body)
+	}
 	select {
 	case <-n.ready:
 	default:

@@ -66,6 +66,8 @@ type Stream struct {
 	window    window
 	history   *history // what passed lately; nil: nothing
 	idle      int      // calls of Tidy for which nobody has taken the stream
+	age       int64    // see View
+	oldest    int64
 }
 
 // sub is one subscriber.
@@ -87,6 +89,7 @@ type upstream struct {
 	waited int              // calls of Tidy since this one could have been proven
 	resume bool             // frames from number from on are wanted
 	from   rotunda.Seq
+	tally  tally
 }
 
 // Outs is where the frames of the stream go, apart from this node. It is valid until the next call to the Core.
@@ -228,7 +231,9 @@ func (c *Core) Arrive(p Port, a wire.Alias, f *rotunda.Frame) (s *Stream, d Drop
 		return s, DropHops
 	}
 	newest := s.window.newest
-	if d := s.window.accept(f.Seq); d != "" {
+	d = s.window.accept(f.Seq)
+	u.tally.frame(f.Seq, d == "")
+	if d != "" {
 		return s, d
 	}
 	u.proven = true

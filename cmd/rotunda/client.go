@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -64,13 +65,12 @@ func basesOf(edges []edge) (bases []string) {
 type apiError struct {
 	Status        int
 	Title, Detail string
+	Said          string `json:"error"` // an admin address's way
+	body          []byte
 }
 
 func (e *apiError) Error() string {
-	text := e.Title
-	if text == "" {
-		text = fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
-	}
+	text := cmp.Or(e.Title, e.Said, fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)))
 	if e.Detail != "" && e.Detail != e.Title {
 		text += ": " + e.Detail
 	}
@@ -217,7 +217,7 @@ func (c *client) send(ctx context.Context, method, path string, body io.Reader, 
 	refusal := &apiError{Status: res.StatusCode}
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // what is cut off is only shown
 	_ = json.Unmarshal(text, refusal)                       // a proxy's HTML leaves the status
-	refusal.Status = res.StatusCode
+	refusal.Status, refusal.body = res.StatusCode, text
 	return nil, refusal
 }
 

@@ -34,7 +34,8 @@ address of that node or of any other.
   rotunda drain eu-west-1 --undo                # it takes sessions again
 
 Exit status 0: it was empty when it went. 1: the deadline came first, and what was left was cut off.`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeNodes(&o.admin),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.node = rotunda.NodeID(args[0])
 			if err := o.node.Valid(); err != nil {

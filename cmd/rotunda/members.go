@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"rotunda"
 	"rotunda/control/room"
+	"rotunda/node/console"
 )
 
 // adminDefault is where a node's admin endpoints are unless it is told otherwise.
@@ -99,10 +101,15 @@ func fromAdmin(ctx context.Context, address, path string, into any) error {
 		address = "http://" + address
 	}
 	c := &client{base: strings.TrimRight(address, "/"), http: &http.Client{}}
-	if err := c.call(ctx, http.MethodGet, path, nil, into); err != nil {
-		return fmt.Errorf("no answer from a node's admin address (--admin): %w", err)
+	err := c.call(ctx, http.MethodGet, path, nil, into)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*apiError)): // there is a node, and it says why
+		return fmt.Errorf("the node at %s: %w", address, err)
 	}
-	return nil
+	return fmt.Errorf("no node answers at %s: %w; --admin says where a node's admin address is: `rotunda up` prints it, and the "+
+		"configuration has it as admin.listen", address, err)
 }
 
 // printJSON writes v for machines, on one line.
@@ -115,7 +122,7 @@ func (t *terminal) printTable(rows [][]string) error {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
-			row[i] = printable(cell)
+			row[i] = console.Printable(cell)
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
@@ -124,14 +131,4 @@ func (t *terminal) printTable(rows [][]string) error {
 	}
 	_, err := t.out.Write(b.Bytes())
 	return err
-}
-
-// printable replaces what a terminal would not print as it is.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '\ufffd'
-		}
-		return r
-	}, s)
 }

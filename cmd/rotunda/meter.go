@@ -8,6 +8,7 @@ import (
 
 	"rotunda"
 	"rotunda/control/room"
+	"rotunda/node/console"
 )
 
 // meterEvery is how often the live line of a listener is drawn anew.
@@ -77,7 +78,7 @@ func speaking(sources rotunda.Sources, v room.View) []string {
 				if name == "" {
 					name = string(user)
 				}
-				names = append(names, printable(name))
+				names = append(names, console.Printable(name))
 			}
 		}
 	}
