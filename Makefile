@@ -9,7 +9,7 @@ LDFLAGS  := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REVI
 FUZZTIME ?= 10s
 export CGO_ENABLED ?= 0
 
-.PHONY: run test check build web bench soak loss scale fuzz fmt clean test-go test-sim test-web test-deploy test-e2e test-tools browser speech interop namespaces promtool systemd reference
+.PHONY: run test check build web bench soak loss scale fuzz fmt clean test-go test-sim test-web test-deploy test-e2e test-tools browser speech interop namespaces promtool systemd tmux reference
 .DEFAULT_GOAL := build
 
 run: build ## three regions on this machine, each with its web page
@@ -56,7 +56,7 @@ test-go: web
 	$(GO) test -count=1 -run TestEnforcementTime ./node
 
 # The whole, with real processes: heavy test tools live in a module of their own.
-test-e2e: build browser speech namespaces interop
+test-e2e: build browser speech namespaces interop tmux
 	cd tools && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./...
 
 # WebRTC stacks and WHEP players of other people, from npm: they play a room in tools/e2e.
@@ -103,6 +103,9 @@ speech:
 
 namespaces:
 	@command -v ip >/dev/null || { echo 'installing iproute2'; $(APT) update -qq && $(APT) install -y -qq --no-install-recommends iproute2 >/dev/null; }
+
+tmux:
+	@command -v tmux >/dev/null || { echo 'installing tmux'; $(APT) update -qq && $(APT) install -y -qq --no-install-recommends tmux >/dev/null; }
 
 systemd:
 	@command -v systemd-analyze >/dev/null || { echo 'installing systemd'; $(APT) update -qq && $(APT) install -y -qq --no-install-recommends systemd >/dev/null; }

@@ -21,6 +21,15 @@ func (t *terminal) outIsScreen() bool {
 	return isTerminal(t.out) && kind != "" && kind != "dumb"
 }
 
+// width is how wide lines may be: as wide as stdout's terminal, and as they like in a pipe (0).
+func (t *terminal) width() int {
+	if !isTerminal(t.out) {
+		return 0
+	}
+	width, _ := screenSize(t.out)
+	return width
+}
+
 // screenSize is how many columns and lines w has: as the terminal says, else the environment, else the usual.
 func screenSize(w io.Writer) (width, height int) {
 	width, height = sizeFrom("COLUMNS", widthUsual), sizeFrom("LINES", heightUsual)

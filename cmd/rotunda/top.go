@@ -67,7 +67,7 @@ HOME and STANDBY are how many rooms a node mixes, and would go on to mix. ` + "`
 				return t.watch(c.Context(), every, once, look, func(top console.Top) error { return t.printJSON(top) })
 			case once, !t.outIsScreen():
 				return t.watch(c.Context(), every, once, look, func(top console.Top) error {
-					return t.printLines(append(top.Render(0, 0), ""))
+					return t.printLines(append(top.Render(t.width(), 0), ""))
 				})
 			}
 			return t.screen(c.Context(), every, look)
@@ -299,11 +299,7 @@ FIRST     share of frames that came by this way before the other one`,
 			case asJSON:
 				return t.printJSON(r)
 			}
-			width := 0
-			if t.outIsScreen() {
-				width, _ = screenSize(t.out)
-			}
-			return t.printLines(console.Trace(r, width))
+			return t.printLines(console.Trace(r, t.width()))
 		},
 	}
 	adminFlags(c, &admin, &asJSON)

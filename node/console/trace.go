@@ -124,10 +124,13 @@ func hops(r trace.Room, width int) []string {
 					row[3] = millis(w.RTT)
 				}
 				if w.Frames > 0 {
-					row[4], row[6], row[7] = millis(s.Age), percent(w.Lost), fmt.Sprintf("%.0f %%", 100*w.First)
+					row[6], row[7] = percent(w.Lost), fmt.Sprintf("%.0f %%", 100*w.First)
 				}
-				if before, ok := ageAt(at[w.Path[0]], s); ok && w.Frames > 0 {
-					row[5] = millis(s.Age - before)
+				if w.First > .5 { // the age is that of the first copy
+					row[4] = millis(s.Age)
+					if before, ok := ageAt(at[w.Path[0]], s); ok {
+						row[5] = millis(s.Age - before)
+					}
 				}
 				rows = append(rows, row)
 			}
