@@ -84,6 +84,16 @@ Try it on this machine: a mesh of three regions, with its web page on the first 
   rotunda speak http://127.0.0.1:8080 --tone 440        opens a room and prints its link
   rotunda listen LINK --out heard.opus
 
+While it runs, from another terminal:
+
+  rotunda members                                       the nodes
+  rotunda top                                           all of it, live
+  rotunda trace ROOM                                    one room: who speaks where, age and loss per hop
+  rotunda drain eu-west-1                               empties a node and stops it, unheard
+
+For machines of your own: rotunda certs --help, then rotunda keygen --help, then rotunda node --help.
+Words that TAB completes, rooms and nodes among them: rotunda completion bash --help (zsh, fish).
+
 Exit status: 0 done, 1 failed while running, 2 wrong use or configuration.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -71,7 +71,13 @@ func TestExitStatus(t *testing.T) {
 		{"certs node A --region r --dir " + dir, exitUsage, "malformed identifier"},
 		{"certs node a --region r --dir " + dir, exitFailed, "rotunda certs init"},
 		{"keygen dough", exitUsage, `invalid argument "dough"`},
-		{"members --admin 127.0.0.1:1", exitFailed, "connection refused"},
+		{"members --admin 127.0.0.1:1", exitFailed, "--admin says where"},
+		{"top --every 1ms", exitUsage, "is less than"},
+		{"top --once --admin 127.0.0.1:1", exitFailed, "--admin says where"},
+		{"trace", exitUsage, "`rotunda rooms` lists them"},
+		{"trace http://127.0.0.1:1/", exitUsage, "is no link of a room"},
+		{"trace n/a", exitUsage, "malformed identifier"},
+		{"trace k3v9 --admin 127.0.0.1:1", exitFailed, "--admin says where"},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
 			status, stdout, stderr := call(t, strings.Fields(tc.args)...)
@@ -91,7 +97,7 @@ func TestHelp(t *testing.T) {
 		if verb.Short == "" || verb.GroupID == "" {
 			t.Errorf("%s: no short text or no group", verb.Name())
 		}
-		if verb.Name() != "version" && !strings.Contains(verb.Long, "  rotunda "+verb.Name()) {
+		if !strings.Contains(verb.Long, "  rotunda "+verb.Name()) {
 			t.Errorf("%s: no example in its help", verb.Name())
 		}
 	}
