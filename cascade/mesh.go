@@ -11,6 +11,8 @@ package cascade
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -154,6 +156,18 @@ func (m *Mesh) SetLoad(l rotunda.Load) { m.gossip.SetLoad(l) }
 // SetDraining tells the mesh whether this node takes new work: a draining node is chosen as a relay only where there is
 // no other, and streams move away from it.
 func (m *Mesh) SetDraining(draining bool) { m.gossip.SetDraining(draining) }
+
+// SetIdentity has this node prove itself by another certificate of its own, and believe others by other roots, from now on: links
+// that are up go on as they are. On an error nothing has changed.
+func (m *Mesh) SetIdentity(certificate tls.Certificate, roots *x509.CertPool) error {
+	if err := m.endpoint.SetIdentity(certificate, roots); err != nil {
+		return err
+	}
+	return m.gossip.SetIdentity(certificate, roots)
+}
+
+// SetGossipKeys has gossip encrypted with the first key, and decrypted with all of them and no others.
+func (m *Mesh) SetGossipKeys(keys [][]byte) error { return m.gossip.SetKeys(keys) }
 
 // Serving is how many streams other nodes pull from this one now.
 func (m *Mesh) Serving() int {

@@ -180,7 +180,7 @@ func (n *Node) empty(ctx context.Context, door *api.API) bool {
 // with decisions (ADR 7).
 func (n *Node) hearOrders() {
 	n.mesh.OnFlood(floodDrain, func(_ rotunda.NodeID, sealed []byte) {
-		by, message, err := nodecert.Open(n.identity.Roots, time.Now(), drainContext, sealed)
+		by, message, err := nodecert.Open(n.identity.Load().Roots, time.Now(), drainContext, sealed)
 		var o order
 		if err == nil {
 			err = json.Unmarshal(message, &o)
@@ -262,7 +262,7 @@ func (n *Node) handOnOrder(o order) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := nodecert.Seal(n.identity.Certificate, drainContext, message)
+	sealed, err := nodecert.Seal(n.identity.Load().Certificate, drainContext, message)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func (n *Node) openFences(log eventlog.Log) (*fence.Ring, error) {
 	return fence.New(fence.Config{
 		Region: n.cfg.Region, Keys: n.regions.Keys, Proof: n.regions.Proof, Log: log,
 		Prove: func(proof []byte) (rotunda.Region, *ecdh.PublicKey, error) {
-			return n.identity.ProveRegion(proof, time.Now())
+			return n.identity.Load().ProveRegion(proof, time.Now())
 		},
 	})
 }

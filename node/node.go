@@ -13,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -48,9 +50,10 @@ type Node struct {
 	build   Build
 	logger  *slog.Logger
 	metrics *metrics.Set
-	keys    keys
+	keys    atomic.Pointer[keys]
 	// identity is this node's certificate and the authorities of the mesh.
-	identity *identity.Node
+	identity atomic.Pointer[identity.Node]
+	door     atomic.Pointer[api.API] // nil until the control log is there
 
 	web, admin     net.Listener
 	webCertificate atomic.Pointer[tls.Certificate] // nil: plain HTTP
@@ -78,6 +81,7 @@ type Node struct {
 type keys struct {
 	signer  *token.Signer // nil: nobody gets a token here
 	keyring *token.Keyring
+	ids     []string // of those in the ring, sorted
 }
 
 // New reads the files and opens the sockets that cfg names, so that what is wrong with them is known before anything
@@ -94,7 +98,7 @@ func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 	if id.ID != cfg.ID || id.Region != cfg.Region {
 		return nil, fmt.Errorf("%s is the certificate of node %s in %s, not of %s in %s", cfg.TLS.Cert, id.ID, id.Region, cfg.ID, cfg.Region)
 	}
-	n.identity = id
+	n.identity.Store(id)
 	n.metrics.CertExpiry.With(certNode).Set(unix(id.NotAfter()))
 	if cfg.HTTP.Cert != "" {
 		if err := n.loadWebCertificate(cfg.HTTP); err != nil {
@@ -107,9 +111,11 @@ func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 			return nil, err
 		}
 	}
-	if n.keys, err = loadKeys(cfg.Tokens); err != nil {
+	k, err := loadKeys(cfg.Tokens)
+	if err != nil {
 		return nil, err
 	}
+	n.keys.Store(&k)
 	if err := n.openSockets(id); err != nil {
 		return nil, errors.Join(err, n.closeSockets())
 	}
@@ -137,6 +143,7 @@ func loadKeys(cfg config.Tokens) (keys, error) {
 		public[kid] = key
 	}
 	var err error
+	k.ids = slices.Sorted(maps.Keys(public))
 	k.keyring, err = token.NewKeyring(public)
 	return k, err
 }
@@ -355,7 +362,7 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.control = control.New(control.Config{
-		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(n.identity), Metrics: n.metrics, Logger: n.logger,
+		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(), Metrics: n.metrics, Logger: n.logger,
 	})
 	n.fences.Store(n.control)
 	n.hearFacts()
@@ -371,9 +378,10 @@ func (n *Node) serve(ctx context.Context) error {
 	if accounts != nil {
 		defer accounts.Close()
 	}
+	k := n.keys.Load()
 	door, err := api.New(api.Config{
 		Control: n.control, People: store, Pictures: pictures, Presence: attendance{n.rooms}, Replay: &rewinds{rooms: n.rooms}, Mesh: n.mesh, Self: n.self(),
-		Keyring: n.keys.keyring, Signer: n.keys.signer, Guests: n.cfg.Tokens.Guests, Creator: api.Creator(n.cfg.Tokens.CreateRooms),
+		Keyring: k.keyring, Signer: k.signer, Guests: n.cfg.Tokens.Guests, Creator: api.Creator(n.cfg.Tokens.CreateRooms),
 		SignIn: accounts, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
@@ -385,6 +393,11 @@ func (n *Node) serve(ctx context.Context) error {
 	g.Go(func() error { return n.publishRegion(gctx, ring) })
 	g.Go(func() error { return n.endRefused(gctx, store, door) })
 	n.elsewhere = door.Elsewhere
+	n.door.Store(door)
+	k = n.keys.Load() // a reload may have come between
+	if err := door.SetKeys(k.keyring, k.signer); err != nil {
+		return err
+	}
 	n.hearOrders()
 	g.Go(func() error { return n.obey(gctx, door) })
 	g.Go(func() error { return n.reportLoad(gctx, store) })

@@ -7,7 +7,6 @@ import (
 	"rotunda"
 	"rotunda/cascade/nodecert"
 	"rotunda/control"
-	"rotunda/node/identity"
 	"rotunda/node/presence"
 )
 
@@ -19,12 +18,14 @@ const factContext = "rotunda fact 1"
 
 // outage is how decisions that restrict get around while the control log is away: signed with the node's key, over the
 // mesh's own links.
-func (n *Node) outage(id *identity.Node) *control.Outage {
+func (n *Node) outage() *control.Outage {
 	return &control.Outage{
-		Dir:  filepath.Join(n.cfg.Data, "outbox"),
-		Seal: func(message []byte) ([]byte, error) { return nodecert.Seal(id.Certificate, factContext, message) },
+		Dir: filepath.Join(n.cfg.Data, "outbox"),
+		Seal: func(message []byte) ([]byte, error) {
+			return nodecert.Seal(n.identity.Load().Certificate, factContext, message)
+		},
 		Open: func(sealed []byte) (rotunda.NodeID, []byte, error) {
-			who, message, err := nodecert.Open(id.Roots, time.Now(), factContext, sealed)
+			who, message, err := nodecert.Open(n.identity.Load().Roots, time.Now(), factContext, sealed)
 			return who.ID, message, err
 		},
 		Spread: func(sealed []byte) error { return n.mesh.Flood(floodFact, sealed) },

@@ -31,10 +31,10 @@ const (
 func (n *Node) refusals() *people.Outage {
 	return &people.Outage{
 		Seal: func(message []byte) ([]byte, error) {
-			return nodecert.Seal(n.identity.Certificate, refusalContext, message)
+			return nodecert.Seal(n.identity.Load().Certificate, refusalContext, message)
 		},
 		Open: func(sealed []byte) ([]byte, error) {
-			_, message, err := nodecert.Open(n.identity.Roots, time.Now(), refusalContext, sealed)
+			_, message, err := nodecert.Open(n.identity.Load().Roots, time.Now(), refusalContext, sealed)
 			return message, err
 		},
 		Spread: func(sealed []byte) error { return n.mesh.Flood(floodRefusal, sealed) },

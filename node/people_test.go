@@ -16,7 +16,7 @@ import (
 func (m *testMesh) operator() *person {
 	m.t.Helper()
 	now := time.Now()
-	raw, err := m.nodes[0].keys.signer.Mint(token.Claims{User: "olga", ID: "op1", Issued: now, Expires: now.Add(time.Hour), Operator: true})
+	raw, err := m.nodes[0].keys.Load().signer.Mint(token.Claims{User: "olga", ID: "op1", Issued: now, Expires: now.Add(time.Hour), Operator: true})
 	must(m.t, err)
 	return &person{m: m, url: m.urls[0], User: "olga", Token: raw}
 }

@@ -2,10 +2,12 @@ package node
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"time"
 
 	"rotunda/node/config"
+	"rotunda/node/identity"
 )
 
 // Names of the certificates in rotunda_cert_expiry_timestamp_seconds.
@@ -14,14 +16,54 @@ const (
 	certWeb  = "web"  // http.cert, shown to browsers
 )
 
-// Reload takes over what cfg, a configuration that config.Load returned, may change while the node runs: the certificate of
-// its page, read from its files again. Connections that are open go on with the one that they began with. On an error
-// nothing has changed. It may be called concurrently.
+// Reload takes over what cfg, a configuration that config.Load returned, may change while the node runs, read from its files
+// again: the certificates of its page and of the node, the authorities of the mesh, the keys of gossip and of tokens. Connections
+// and sessions that are open go on with what they began with. On an error nothing has changed.
 func (n *Node) Reload(cfg config.Config) error {
-	if n.cfg.HTTP.Cert == "" || cfg.HTTP.Cert == "" { // a door does not change between plain HTTP and TLS while it is open
-		return nil
+	id, err := identity.LoadNode(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key, time.Now())
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
 	}
-	return n.loadWebCertificate(cfg.HTTP)
+	if id.ID != n.cfg.ID || id.Region != n.cfg.Region {
+		return fmt.Errorf("tls.cert: it is of node %s in %s, and this is %s in %s", id.ID, id.Region, n.cfg.ID, n.cfg.Region)
+	}
+	gossipKeys, err := identity.LoadGossipKeys(cfg.Gossip.KeyFile)
+	if err != nil {
+		return fmt.Errorf("gossip.key_file: %w", err)
+	}
+	k, err := loadKeys(cfg.Tokens)
+	if err != nil {
+		return fmt.Errorf("tokens: %w", err)
+	}
+	if k.signer == nil && (n.cfg.Tokens.Guests || n.cfg.OIDC.Issuer != "") {
+		return errors.New("tokens.signing_key: guests and people who sign in need one as long as this node runs")
+	}
+	if n.cfg.HTTP.Cert != "" && cfg.HTTP.Cert != "" { // a door does not change between plain HTTP and TLS while it is open
+		if err := n.loadWebCertificate(cfg.HTTP); err != nil {
+			return err
+		}
+	}
+	return n.take(id, gossipKeys, k)
+}
+
+// take makes what was read from files good. Nothing in it fails that was checked before.
+func (n *Node) take(id *identity.Node, gossipKeys [][]byte, k keys) error {
+	if err := n.mesh.SetIdentity(id.Certificate, id.Roots); err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	n.identity.Store(id)
+	n.metrics.CertExpiry.With(certNode).Set(unix(id.NotAfter()))
+	if err := n.mesh.SetGossipKeys(gossipKeys); err != nil {
+		return fmt.Errorf("gossip.key_file: %w", err)
+	}
+	n.keys.Store(&k)
+	if door := n.door.Load(); door != nil {
+		if err := door.SetKeys(k.keyring, k.signer); err != nil {
+			return fmt.Errorf("tokens: %w", err)
+		}
+	}
+	n.logger.Info("keys in use", "certificate", id.Fingerprint(), "good_until", id.NotAfter().UTC(), "gossip_keys", len(gossipKeys), "token_keys", k.ids)
+	return nil
 }
 
 func (n *Node) loadWebCertificate(cfg config.HTTP) error {

@@ -177,7 +177,11 @@ func (d delegate) NodeMeta(int) []byte {
 }
 
 // LocalState is given to a node that joins or compares its view: this node's certificate.
-func (d delegate) LocalState(bool) []byte { return d.g.hello }
+func (d delegate) LocalState(bool) []byte {
+	d.g.mu.Lock()
+	defer d.g.mu.Unlock()
+	return d.g.hello
+}
 
 func (d delegate) MergeRemoteState(b []byte, _ bool) { d.NotifyMsg(b) }
 
@@ -198,7 +202,10 @@ func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }
 
 // AckPayload goes back with the answer to a ping.
 func (d delegate) AckPayload() []byte {
-	b, err := sealPing(d.g.self.ID, time.Now(), ours(d.g.vivaldi.GetCoordinate()), d.g.key)
+	d.g.mu.Lock()
+	key := d.g.key
+	d.g.mu.Unlock()
+	b, err := sealPing(d.g.self.ID, time.Now(), ours(d.g.vivaldi.GetCoordinate()), key)
 	if err != nil {
 		return nil // the key has signed records before: it will again
 	}

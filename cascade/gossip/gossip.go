@@ -71,9 +71,7 @@ type Gossip struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics.Set
-	roots   *x509.CertPool
-	key     crypto.Signer
-	hello   []byte // this node's certificates, encoded once
+	ring    *memberlist.Keyring // nil: nothing is encrypted
 	address netip.AddrPort
 
 	packets net.PacketConn
@@ -86,6 +84,10 @@ type Gossip struct {
 	jobs    chan func()   // from loop to the couriers; never closed
 
 	mu      sync.Mutex // guards what follows
+	roots   *x509.CertPool
+	key     crypto.Signer
+	hello   []byte // this node's certificates, encoded
+	renewed bool   // they are others, and have to be told
 	self    rotunda.Member
 	signed  int64     // of the own record, ms since 1970
 	sealed  []byte    // the own record
@@ -125,6 +127,11 @@ func New(cfg Config, node Node) (*Gossip, error) {
 	for i, k := range cfg.Keys {
 		if err := memberlist.ValidateKey(k); err != nil {
 			return nil, fmt.Errorf("gossip key %d: %w", i, err)
+		}
+	}
+	if len(cfg.Keys) > 0 {
+		if g.ring, err = memberlist.NewKeyring(cfg.Keys, cfg.Keys[0]); err != nil {
+			return nil, fmt.Errorf("gossip keys: %w", err)
 		}
 	}
 	if err := g.open(); err != nil {
@@ -285,13 +292,7 @@ func (g *Gossip) memberlistConfig(t *transport) (*memberlist.Config, error) {
 	d := delegate{g}
 	c.Delegate, c.Events, c.Alive, c.Ping, c.Conflict = d, d, d, d, d
 	c.DelegateProtocolMin, c.DelegateProtocolMax, c.DelegateProtocolVersion = 1, 1, 1
-	if len(g.cfg.Keys) > 0 {
-		ring, err := memberlist.NewKeyring(g.cfg.Keys, g.cfg.Keys[0])
-		if err != nil {
-			return nil, fmt.Errorf("gossip keys: %w", err)
-		}
-		c.Keyring = ring
-	}
+	c.Keyring = g.ring
 	return c, nil
 }
 
@@ -372,7 +373,10 @@ func (g *Gossip) verifyChain(der [][]byte) (nodecert.Identity, crypto.PublicKey,
 	if err != nil {
 		return nodecert.Identity{}, nil, err
 	}
-	id, err := nodecert.Verify(chain, g.roots, time.Now(), x509.ExtKeyUsageClientAuth)
+	g.mu.Lock()
+	roots := g.roots
+	g.mu.Unlock()
+	id, err := nodecert.Verify(chain, roots, time.Now(), x509.ExtKeyUsageClientAuth)
 	if err != nil {
 		return nodecert.Identity{}, nil, err
 	}

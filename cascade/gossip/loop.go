@@ -32,6 +32,7 @@ func (g *Gossip) loop(ctx context.Context, ml *memberlist.Memberlist) error {
 		case h := <-g.hellos:
 			g.meet(ml, h)
 		case <-g.wake:
+			g.introduce(ml)
 			g.refresh(ml, time.Now())
 			g.ask(ml, time.Now())
 		case <-tick.C:
@@ -109,6 +110,7 @@ func (g *Gossip) send(ml *memberlist.Memberlist, to rotunda.NodeID, answer bool)
 	g.mu.Lock()
 	e := g.entries[to]
 	known := e != nil && e.joined && !e.gone
+	b := append([]byte(nil), g.hello...)
 	var n memberlist.Node
 	if known {
 		n = memberlist.Node{Name: string(to), Addr: e.address.Addr().AsSlice(), Port: e.address.Port()}
@@ -117,7 +119,6 @@ func (g *Gossip) send(ml *memberlist.Memberlist, to rotunda.NodeID, answer bool)
 	if !known {
 		return false
 	}
-	b := append([]byte(nil), g.hello...)
 	if answer {
 		b[1] = 1
 	}

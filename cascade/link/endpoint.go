@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -67,6 +68,7 @@ type Endpoint struct {
 	transport *quic.Transport
 	limiter   *rate.Limiter
 	links     links
+	proof     atomic.Pointer[proof]
 	plain     bool // frames never go again; for measurements of what that is worth
 }
 
@@ -75,26 +77,42 @@ func New(cfg Config) (*Endpoint, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.Discard()
 	}
-	chain, err := nodecert.Parse(cfg.Certificate.Certificate)
-	if err != nil {
-		return nil, err
-	}
-	id, err := nodecert.Verify(chain, cfg.Roots, time.Now(), x509.ExtKeyUsageClientAuth)
-	if err != nil {
-		return nil, fmt.Errorf("own certificate: %w", err)
-	}
-	if id != cfg.Self {
-		return nil, fmt.Errorf("own certificate names %s, this node is %s", id, cfg.Self)
-	}
 	key, err := resetKey(cfg.Certificate)
 	if err != nil {
 		return nil, err
 	}
 	e := &Endpoint{cfg: cfg, limiter: rate.NewLimiter(unverifiedRate, unverifiedRate), links: links{byName: map[string]*Link{}}}
+	if err := e.SetIdentity(cfg.Certificate, cfg.Roots); err != nil {
+		return nil, err
+	}
 	e.transport = &quic.Transport{
 		Conn: cfg.Conn, StatelessResetKey: key, VerifySourceAddress: e.suspicious, Tracer: garbage{e}, ConnectionIDLength: 8,
 	}
 	return e, nil
+}
+
+// proof is what this node shows, and what it believes others by.
+type proof struct {
+	certificate tls.Certificate
+	roots       *x509.CertPool
+}
+
+// SetIdentity has the handshakes that follow show another certificate of this node, and believe by other roots. Links that are
+// up go on. On an error nothing has changed.
+func (e *Endpoint) SetIdentity(certificate tls.Certificate, roots *x509.CertPool) error {
+	chain, err := nodecert.Parse(certificate.Certificate)
+	if err != nil {
+		return err
+	}
+	id, err := nodecert.Verify(chain, roots, time.Now(), x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return fmt.Errorf("own certificate: %w", err)
+	}
+	if id != e.cfg.Self {
+		return fmt.Errorf("own certificate names %s, this node is %s", id, e.cfg.Self)
+	}
+	e.proof.Store(&proof{certificate, roots})
+	return nil
 }
 
 func (e *Endpoint) dropped(reason string) { e.cfg.Metrics.CascadeDropped.With(reason).Inc() }

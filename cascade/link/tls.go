@@ -21,7 +21,9 @@ const ALPN = "rotunda/1"
 // VerifyConnection, which runs on every handshake and before anything of the peer is believed.
 func (e *Endpoint) tlsConfig() *tls.Config {
 	return &tls.Config{
-		Certificates: []tls.Certificate{e.cfg.Certificate}, MinVersion: tls.VersionTLS13, NextProtos: []string{ALPN},
+		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &e.proof.Load().certificate, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &e.proof.Load().certificate, nil },
+		MinVersion:           tls.VersionTLS13, NextProtos: []string{ALPN},
 		SessionTicketsDisabled: true, // a resumed session would outlive its certificate
 	}
 }
@@ -69,7 +71,7 @@ func (e *Endpoint) clientTLS(want nodecert.Identity) *tls.Config {
 }
 
 func (e *Endpoint) verify(s tls.ConnectionState, usage nodecert.Usage) (nodecert.Identity, error) {
-	id, err := nodecert.Verify(s.PeerCertificates, e.cfg.Roots, time.Now(), usage)
+	id, err := nodecert.Verify(s.PeerCertificates, e.proof.Load().roots, time.Now(), usage)
 	if err == nil && id.ID == e.cfg.Self.ID {
 		err = fmt.Errorf("%w: it is this node's own", ErrNotMember)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -27,7 +28,9 @@ rooms that are kept in the region. A node that has its certificate already gets 
 
   rotunda certs region fra-1 --region eu-central --dir certs
 
-Nothing is ever overwritten.`,
+Nothing is ever overwritten: a node's next certificate goes to another folder, and docs/rotation.md says how it gets into use.
+
+  rotunda certs node fra-1 --region eu-central --host 192.0.2.7 --authority certs --dir certs-2027`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -49,7 +52,7 @@ Nothing is ever overwritten.`,
 	}
 	initialise.Flags().StringVar(&mesh, "name", "rotunda", "name of the mesh, for people")
 	var r identity.NodeRequest
-	var region string
+	var region, authority string
 	node := &cobra.Command{
 		Use:   "node NAME --region REGION [--host HOST]…",
 		Short: "Make a node's certificate and keys: NAME.crt, NAME.key and NAME.region",
@@ -59,7 +62,7 @@ Nothing is ever overwritten.`,
 			if err := r.Valid(); err != nil {
 				return usageError{err}
 			}
-			a, err := identity.LoadAuthority(dir)
+			a, err := identity.LoadAuthority(cmp.Or(authority, dir))
 			if err != nil {
 				return fmt.Errorf("no authority to sign with (rotunda certs init makes one): %w", err)
 			}
@@ -71,6 +74,7 @@ Nothing is ever overwritten.`,
 			return nil
 		},
 	}
+	node.Flags().StringVar(&authority, "authority", "", "folder of the authority (default: that of --dir)")
 	node.Flags().StringVar(&region, "region", "", "where the node stands (needed)")
 	node.Flags().StringSliceVar(&r.Hosts, "host", nil, "name or IP address under which others reach the node's control log; may be repeated")
 	node.Flags().DurationVar(&r.Life, "life", identity.NodeLife, "how long the certificate is good for")

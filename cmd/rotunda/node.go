@@ -29,9 +29,10 @@ file, else it has its default. Keys and certificates are always named by file.
   rotunda node --config node.yaml --check              say what is wrong and do not run
   ROTUNDA_LOG_LEVEL=debug rotunda node --config node.yaml --http-listen :8000
 
-SIGHUP reads the file and the page's certificate again: the log level and the certificate change at
-once and nobody is dropped; a file with mistakes changes nothing. Every key is described in
-docs/reference/config.md.
+SIGHUP reads the file, certificates and keys again: the log level, the page's and the node's
+certificates, the mesh's authorities and the keys of gossip and tokens change at once and nobody is
+dropped; a file with mistakes changes nothing. docs/reference/config.md describes every key,
+docs/rotation.md the order in which keys are replaced.
 
 A first configuration (rotunda certs and rotunda keygen make the files that it names):
 

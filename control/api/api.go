@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -78,9 +79,26 @@ const (
 	CreatorScope    Creator = "scope"    // whose token has the scope room:create; only the holder of a signing key gives it
 )
 
+// keys is whose tokens are believed, and what signs new ones.
+type keys struct {
+	keyring *token.Keyring
+	signer  *token.Signer // nil: nothing
+}
+
+// SetKeys replaces Keyring and Signer. Sessions go on; a token whose key is not in the ring any more opens no other. Where guests
+// come or people sign in there has to be a signer. It may be called concurrently.
+func (a *API) SetKeys(keyring *token.Keyring, signer *token.Signer) error {
+	if keyring == nil || signer == nil && (a.cfg.Guests || a.cfg.SignIn != nil) {
+		return errors.New("guests and people who sign in need a key that signs")
+	}
+	a.keys.Store(&keys{keyring, signer})
+	return nil
+}
+
 // API is the HTTP side of one node.
 type API struct {
 	cfg      Config
+	keys     atomic.Pointer[keys]
 	limits   limiters
 	answers  *answers
 	feeds    *feeds
@@ -147,6 +165,7 @@ func New(cfg Config) (*API, error) {
 		},
 		mux: http.NewServeMux(), bodies: map[string]int{},
 	}
+	a.keys.Store(&keys{cfg.Keyring, cfg.Signer})
 	return a, a.routes()
 }
 

@@ -99,7 +99,8 @@ func (a *API) registerMesh() {
 const guestPrefix = "g_"
 
 func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, error) {
-	if a.cfg.Signer == nil || !a.cfg.Guests {
+	signer := a.keys.Load().signer
+	if signer == nil || !a.cfg.Guests {
 		return nil, errGuests
 	}
 	secret, err := a.browser(in.Cookies)
@@ -116,7 +117,7 @@ func (a *API) createGuest(ctx context.Context, in *guestCall) (*guestAnswer, err
 		p.Errors = []fieldProblem{{Location: "body.name", Message: "1 to 64 characters, none of them invisible"}}
 		return nil, p
 	}
-	raw, err := a.cfg.Signer.Mint(c)
+	raw, err := signer.Mint(c)
 	if err != nil {
 		return nil, err
 	}

@@ -165,7 +165,7 @@ func (a *API) signInCallback(ctx context.Context, in *callbackCall) (*signInAnsw
 	if err := a.cfg.People.Refused(c); err != nil {
 		return nil, err
 	}
-	raw, err := a.cfg.Signer.Mint(c)
+	raw, err := a.keys.Load().signer.Mint(c)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func (a *API) Authenticate(r *http.Request) (token.Claims, error) {
 	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
 		return token.Claims{}, ErrNoToken
 	}
-	c, err := a.cfg.Keyring.Check(a.cfg.Now(), raw)
+	c, err := a.keys.Load().keyring.Check(a.cfg.Now(), raw)
 	if err != nil {
 		return token.Claims{}, err
 	}

@@ -93,7 +93,7 @@ type Gossip struct {
 	Advertise string `yaml:"advertise" help:"host:port of gossip, as other nodes see it" example:"192.0.2.7:7946"`
 	// KeyFile (gossip.key_file) is a file of one or more keys of 32 random bytes, base64, a line each: the first encrypts,
 	// all decrypt. Needed. `rotunda keygen gossip` makes one.
-	KeyFile string `yaml:"key_file" help:"file of the gossip keys" example:"/etc/rotunda/gossip.key"`
+	KeyFile string `yaml:"key_file" help:"file of the gossip keys" example:"/etc/rotunda/gossip.key" reload:"true"`
 	// Label (gossip.label) names the mesh, 1 to 64 characters; meshes with different labels never mix. Needed.
 	Label string `yaml:"label" help:"name of the mesh; meshes of different names never mix" example:"example"`
 	// Seeds (gossip.seeds) are host:port of any members, to find the rest by. Default: none; this node starts the mesh.
@@ -134,11 +134,12 @@ type Admin struct {
 // TLS is who this node is to other nodes; `rotunda certs` makes the files. All but the region's key are needed.
 type TLS struct {
 	// CA (tls.ca) has the certificates of the mesh's authorities; a node that any of them signed is believed. Needed.
-	CA string `yaml:"ca" help:"PEM certificates of the mesh's authorities" example:"/etc/rotunda/ca.crt"`
+	// A control log of several nodes takes new authorities over at its next start.
+	CA string `yaml:"ca" help:"PEM certificates of the mesh's authorities" example:"/etc/rotunda/ca.crt" reload:"true"`
 	// Cert (tls.cert) is this node's certificate: it carries the node's id and region. Needed.
-	Cert string `yaml:"cert" help:"PEM certificate of this node" example:"/etc/rotunda/fra-1.crt"`
+	Cert string `yaml:"cert" help:"PEM certificate of this node" example:"/etc/rotunda/fra-1.crt" reload:"true"`
 	// Key (tls.key) is the private key of that certificate. Needed.
-	Key string `yaml:"key" help:"PEM private key of this node (a file)" example:"/etc/rotunda/fra-1.key"`
+	Key string `yaml:"key" help:"PEM private key of this node (a file)" example:"/etc/rotunda/fra-1.key" reload:"true"`
 	// Region (tls.region) has the key of the node's region. Without it the node makes no rooms that are kept in regions, and
 	// sends people who ask for one to other nodes. Default: none.
 	Region string `yaml:"region" help:"PEM key of the node's region (a file), for rooms kept in regions" example:"/etc/rotunda/fra-1.region"`
@@ -148,10 +149,10 @@ type TLS struct {
 type Tokens struct {
 	// SigningKey (tokens.signing_key) is an Ed25519 private key, PEM (PKCS #8): guests' tokens are signed with it, and what
 	// it signs is accepted. Needed where guests is true. `rotunda keygen token` makes one.
-	SigningKey string `yaml:"signing_key" help:"Ed25519 private key that signs guests' tokens (a file)" example:"/etc/rotunda/token.key"`
+	SigningKey string `yaml:"signing_key" help:"Ed25519 private key that signs guests' tokens (a file)" example:"/etc/rotunda/token.key" reload:"true"`
 	// Verify (tokens.verify) are files of Ed25519 public keys, PEM (PKIX), whose tokens are accepted. At least one is needed
 	// where there is no signing key. Default: none.
-	Verify []string `yaml:"verify" help:"files of the Ed25519 public keys whose tokens are accepted" example:"[/etc/rotunda/backend.pub]"`
+	Verify []string `yaml:"verify" help:"files of the Ed25519 public keys whose tokens are accepted" example:"[/etc/rotunda/backend.pub]" reload:"true"`
 	// Guests (tokens.guests) lets anybody have a token by giving a name. Default false.
 	Guests bool `yaml:"guests" help:"let anybody in who gives a name" example:"true"`
 	// CreateRooms (tokens.create_rooms) is who may open rooms: everyone who has a token; accounts, those who sign in (oidc) and

@@ -93,3 +93,10 @@ func must(err error) {
 		panic(err)
 	}
 }
+
+// RootsWith is a pool with this authority and another, as while one takes the other's place.
+func (ca *CA) RootsWith(other *CA) *x509.CertPool {
+	p := ca.Roots()
+	p.AddCert(other.cert)
+	return p
+}
