@@ -392,10 +392,7 @@ func (n *Node) serve(ctx context.Context) error {
 	g.Go(func() error { return store.Run(gctx) })
 	g.Go(func() error { return n.publishRegion(gctx, ring) })
 	g.Go(func() error { return n.endRefused(gctx, store, door) })
-	n.elsewhere = door.Elsewhere
-	n.door.Store(door)
-	k = n.keys.Load() // a reload may have come between
-	if err := door.SetKeys(k.keyring, k.signer); err != nil {
+	if err := n.opened(door); err != nil {
 		return err
 	}
 	n.hearOrders()
@@ -413,6 +410,14 @@ func (n *Node) serve(ctx context.Context) error {
 		return n.rooms.run(gctx)
 	})
 	return g.Wait()
+}
+
+// opened makes the API known to the rest of the node.
+func (n *Node) opened(door *api.API) error {
+	n.elsewhere = door.Elsewhere
+	n.door.Store(door)
+	k := n.keys.Load() // a reload may have come between
+	return door.SetKeys(k.keyring, k.signer)
 }
 
 // logConfig translates the configuration of the control log.

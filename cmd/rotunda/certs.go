@@ -34,23 +34,8 @@ Nothing is ever overwritten: a node's next certificate goes to another folder, a
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	var dir, mesh string
-	initialise := &cobra.Command{
-		Use:   "init",
-		Short: "Make the authority: ca.crt and ca.key",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			a, err := identity.CreateAuthority(dir, mesh, time.Now())
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(t.out, "%s  %s\n", filepath.Join(dir, identity.AuthorityCert), a.Fingerprint())
-			fmt.Fprintf(t.err, "%s can make a node of anything: move it off this machine when the nodes have their certificates.\n",
-				filepath.Join(dir, identity.AuthorityKey))
-			return nil
-		},
-	}
-	initialise.Flags().StringVar(&mesh, "name", "rotunda", "name of the mesh, for people")
+	var dir string
+	initialise := newCertsInit(t, &dir)
 	var r identity.NodeRequest
 	var region, authority string
 	node := &cobra.Command{
@@ -85,6 +70,28 @@ Nothing is ever overwritten: a node's next certificate goes to another folder, a
 	}
 	certs.AddCommand(initialise, node, key)
 	return certs
+}
+
+// newCertsInit is the command that makes the authority in the folder dir.
+func newCertsInit(t *terminal, dir *string) *cobra.Command {
+	var mesh string
+	initialise := &cobra.Command{
+		Use:   "init",
+		Short: "Make the authority: ca.crt and ca.key",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			a, err := identity.CreateAuthority(*dir, mesh, time.Now())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(t.out, "%s  %s\n", filepath.Join(*dir, identity.AuthorityCert), a.Fingerprint())
+			fmt.Fprintf(t.err, "%s can make a node of anything: move it off this machine when the nodes have their certificates.\n",
+				filepath.Join(*dir, identity.AuthorityKey))
+			return nil
+		},
+	}
+	initialise.Flags().StringVar(&mesh, "name", "rotunda", "name of the mesh, for people")
+	return initialise
 }
 
 // newCertsRegion is the command that makes the key of a region in the folder dir.
