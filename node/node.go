@@ -378,10 +378,9 @@ func (n *Node) serve(ctx context.Context) error {
 	if accounts != nil {
 		defer accounts.Close()
 	}
-	k := n.keys.Load()
 	door, err := api.New(api.Config{
 		Control: n.control, People: store, Pictures: pictures, Presence: attendance{n.rooms}, Replay: &rewinds{rooms: n.rooms}, Mesh: n.mesh, Self: n.self(),
-		Keyring: k.keyring, Signer: k.signer, Guests: n.cfg.Tokens.Guests, Creator: api.Creator(n.cfg.Tokens.CreateRooms),
+		Keyring: n.keys.Load().keyring, Signer: n.keys.Load().signer, Guests: n.cfg.Tokens.Guests, Creator: api.Creator(n.cfg.Tokens.CreateRooms),
 		SignIn: accounts, Metrics: n.metrics, Logger: n.logger,
 	})
 	if err != nil {
