@@ -38,10 +38,11 @@ func (s *State) Apply(e Event) {
 	case EventUnpinned:
 		s.applyUnpinned(e)
 	case EventRotationStarted:
-		s.Rotation.Turn, s.Rotation.Warn = e.Turn, e.Warn
+		s.applyRotationStarted(e)
 	case EventRotationStopped:
 		s.endTurn(s.Rotation.User, e.At)
 		s.Rotation = Rotation{}
+		s.repace(e)
 	case EventTurn:
 		s.applyTurn(e)
 	case EventTurnWarned:
@@ -59,14 +60,13 @@ func (s *State) Apply(e Event) {
 func (s *State) applyPeople(e Event) {
 	switch e.Type {
 	case EventRequested:
-		s.asked++
-		put(&s.queue, e.User, Ask{User: e.User, Name: e.Name, At: e.At, Order: s.asked, Note: e.Note})
+		s.applyAsked(e)
 	case EventWithdrawn:
 		delete(s.queue, e.User)
 	case EventApproved, EventAccepted:
 		s.enter(e, rotunda.Speaker)
 	case EventDenied:
-		delete(s.queue, e.User)
+		s.answer(e)
 		delete(s.invited, e.User)
 		s.spend(e.User, rotunda.Host)
 	case EventInvited:
@@ -128,7 +128,7 @@ func (s *State) applyEnded(e Event) {
 	s.Phase, s.EndedAt, s.Standby = Ended, e.At, Standby{}
 	s.queue, s.invited, s.formers, s.HeldSince = nil, nil, nil, time.Time{}
 	s.endTurn(s.Rotation.User, e.At)
-	s.Rotation = Rotation{}
+	s.Rotation, s.pace = Rotation{}, pace{}
 	for u := range s.stage {
 		s.change(u, func(p *Participant) { p.Live = false })
 	}
@@ -192,7 +192,7 @@ func (s *State) applyPublished(e Event) {
 
 // enter puts e.User on stage, muted, or gives them another role there. A new host takes the place of the old one.
 func (s *State) enter(e Event, role rotunda.Role) {
-	delete(s.queue, e.User)
+	s.answer(e)
 	s.answered(e.User)
 	v, known := s.voices[e.User]
 	if !known {

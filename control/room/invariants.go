@@ -149,6 +149,7 @@ func (s *State) checkBounds() error {
 		{"removals", len(s.removed) - s.bans(), removalMax},
 		{"warned people", len(s.warnings), warnedMax}, {"voices", len(s.voices), max(voicesMax, len(s.stage))},
 		{"revisions", len(s.history), HistoryMax}, {"facts", len(s.adopted), adoptedMax}, {"reports", s.reports, ReportsMax},
+		{"answers", len(s.pace.Took), answersMax},
 	} {
 		if b.n > b.max {
 			return fmt.Errorf("%d %s, at most %d", b.n, b.what, b.max)

@@ -94,7 +94,7 @@ func TestRandomRooms(t *testing.T) {
 				was := s.Epoch
 				s.Apply(e)
 				happened[e.Type]++
-				if err := errors.Join(s.CheckInvariants(), owners.check(s, was)); err != nil {
+				if err := errors.Join(s.CheckInvariants(), owners.check(s, was), checkWait(s, now)); err != nil {
 					t.Fatalf("seed %d: %+v by %+v: after %+v: %v", seed, cmd, actor, e, err)
 				}
 			}
@@ -130,6 +130,24 @@ func (g epochs) check(s *State, was rotunda.Epoch) error {
 			return fmt.Errorf("epoch %d was given to %s and %s", is.Epoch, owner, is.Node)
 		}
 		g[is.Epoch] = is.Node
+	}
+	return nil
+}
+
+// checkWait says what is wrong with what the state says of waiting: it counts the queue, and whoever stands further behind
+// does not wait less.
+func checkWait(s *State, now time.Time) error {
+	w := s.Wait()
+	var before time.Duration
+	for place := 1; place <= w.Waiting+1; place++ {
+		d, ok := w.Expected(now, place)
+		if ok != (w.EachSeconds != nil) || d < before || d > time.Duration(place+1)*4*turnMax.Duration() {
+			return fmt.Errorf("%+v: place %d waits %v, %v after %v", w, place, d, ok, before)
+		}
+		before = d
+	}
+	if w.Waiting != len(s.Queue()) || (w.Since != nil) != (w.Waiting > 0) || w.NextAt != nil && s.Rotation.User == "" {
+		return fmt.Errorf("%+v of a queue of %d and the turn of %q", w, len(s.queue), s.Rotation.User)
 	}
 	return nil
 }

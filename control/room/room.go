@@ -113,6 +113,7 @@ type State struct {
 	reports    int           // so far
 	epochFloor rotunda.Epoch // no mic epoch of anybody who is no longer in voices was higher
 	spokeAt    time.Time     // the latest report of talk time
+	pace       pace          // of the queue
 	given      rotunda.Epoch // the highest epoch of the program that anybody was given
 }
 

@@ -14,7 +14,7 @@ import (
 	"rotunda"
 )
 
-var whole = cmp.AllowUnexported(State{}, voice{}, former{})
+var whole = cmp.AllowUnexported(State{}, voice{}, former{}, pace{})
 
 // checkSnapshot: a state comes back whole from its encoding, which is the only one of that state.
 func checkSnapshot(t interface{ Fatalf(string, ...any) }, s *State) {

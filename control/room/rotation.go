@@ -146,6 +146,13 @@ func (d *draft) turnOn() {
 	d.emitAsNode(Event{Type: EventTurnEnded, User: r.User})
 }
 
+func (s *State) applyRotationStarted(e Event) {
+	if s.Rotation.Turn != e.Turn {
+		s.repace(e)
+	}
+	s.Rotation.Turn, s.Rotation.Warn = e.Turn, e.Warn
+}
+
 func (s *State) applyTurn(e Event) {
 	s.enter(e, rotunda.Speaker)
 	s.Rotation.User, s.Rotation.Began, s.Rotation.Until, s.Rotation.Warned = e.User, e.At, e.Until, false
@@ -159,5 +166,6 @@ func (s *State) endTurn(u rotunda.UserID, at time.Time) {
 		return
 	}
 	s.talked(u, func(t *Talk) { t.Held += max(0, at.Sub(r.Began)) })
+	s.pace.took(at.Sub(r.Began))
 	r.User, r.Began, r.Until, r.Warned = "", time.Time{}, time.Time{}, false
 }

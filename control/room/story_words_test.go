@@ -40,6 +40,8 @@ func (s *story) ask(words []string) (string, bool) {
 		if r := s.state.Rotation; r.User != "" {
 			out = append(out, fmt.Sprintf("%s for %v", r.User, r.Until.Sub(r.Began)))
 		}
+	case "waiting": // [PLACE]
+		return s.waiting(words[1:]), true
 	case "floor":
 		return orNobody(nonEmpty(string(s.state.Floor()))), true
 	case "history":
@@ -66,6 +68,24 @@ func (s *story) ask(words []string) (string, bool) {
 		return "", false
 	}
 	return orNobody(out), true
+}
+
+// waiting says how many wait and, for a place in the queue, how long.
+func (s *story) waiting(place []string) string {
+	w := s.state.Wait()
+	if len(place) == 0 {
+		each := "nobody knows how long"
+		if w.EachSeconds != nil {
+			each = fmt.Sprintf("%v each", w.EachSeconds.Duration())
+		}
+		return fmt.Sprintf("%d, %s", w.Waiting, each)
+	}
+	n, _ := strconv.Atoi(place[0])
+	d, ok := w.Expected(s.now, n)
+	if !ok {
+		return "nobody knows"
+	}
+	return d.String()
 }
 
 func nonEmpty(s string) []string {

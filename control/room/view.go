@@ -30,6 +30,7 @@ type View struct {
 	Requests     map[rotunda.UserID]ViewRequest     `json:"requests"`
 	Removed      map[rotunda.UserID]ViewRemoval     `json:"removed"`
 	Policy       Policy                             `json:"policy"`
+	Queue        Wait                               `json:"queue" doc:"How many wait for the stage, and how long that takes."`
 
 	RulesVersion uint64                            `json:"rulesVersion" doc:"Counts the changes of the rules." example:"1"`
 	Askers       []rotunda.UserID                  `json:"askers" nullable:"false" doc:"Who may ask to speak where policy.requests is list."`
@@ -136,7 +137,7 @@ func (s *State) ViewFor(u rotunda.UserID) View {
 		ID: s.ID, Seq: s.Seq, State: s.Phase, Title: s.Details.Title, Description: s.Details.Description,
 		Rules: s.Details.Rules, Mode: s.Details.Mode, Tags: append([]string{}, s.Details.Tags...), Language: s.Details.Language,
 		StartsAt: unlessZero(s.Details.StartsAt), CreatedAt: s.CreatedAt, StartedAt: unlessZero(s.StartedAt),
-		EndedAt: unlessZero(s.EndedAt), Host: s.Host, Home: s.Home, Epoch: s.Epoch, Policy: s.Details.Policy,
+		EndedAt: unlessZero(s.EndedAt), Host: s.Host, Home: s.Home, Epoch: s.Epoch, Policy: s.Details.Policy, Queue: s.Wait(),
 		Participants: make(map[rotunda.UserID]ViewParticipant, len(s.stage)),
 		Requests:     make(map[rotunda.UserID]ViewRequest, len(s.queue)),
 		Removed:      make(map[rotunda.UserID]ViewRemoval, len(s.removed)),

@@ -105,13 +105,20 @@ func TestAHostKeepsOrder(t *testing.T) {
 	bob.press("Take hand down")
 	ada.sees("Nobody is asking to speak.")
 	bob.press("Ask to speak")
+	ada.sees("1 waiting to speak.") // nobody has had an answer yet: how long it takes is not known
 	ada.press("Decline Bob")
 	bob.sees("Your request to speak was declined.")
 	bob.press("Ask to speak")
+	ada.sees("1 waiting to speak. About 1 minute to wait.") // by how long the last answer took
+	bob.sees("You are next. About 1 minute to wait.")
+	cyd := openBrowser(t, "Cyd", bobsVoice.record(t)) // looks into a third node's lobby
+	cyd.open(mesh.urls[1])
+	cyd.sees("1 waiting to speak. About 1 minute to wait.")
 	ada.press("Let Bob speak")
 	bob.press("Turn on microphone")
 	bob.press("Unmute")
 	ada.hears(bobsVoice, true)
+	ada.doesNotSee("waiting to speak")
 
 	// Muted by the host, Bob is silent at once and may speak again when he wants to.
 	ada.press("Bob, Speaker")

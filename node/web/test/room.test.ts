@@ -6,7 +6,7 @@ import { newsOf } from "../src/core/news.ts";
 import { Problem } from "../src/core/problem.ts";
 import { Route } from "../src/core/route.ts";
 import type { Change, View } from "../src/core/view.ts";
-import { asView } from "../src/core/view.ts";
+import { asView, expectedWait } from "../src/core/view.ts";
 import { feed } from "../src/room/feed.ts";
 import { Keeper } from "../src/room/keeper.ts";
 import { keptOf, nodeFor } from "../src/room/kept.ts";
@@ -319,5 +319,28 @@ describe("news", () => {
     assert.deepEqual(told(view(bobOn), view({}), "cyd"), ["off-stage"]);
     assert.deepEqual(told(view(bobOn), view({}), "bob"), ["you-off-stage"]);
     assert.deepEqual(told(view(bobOn), view({ state: "ended", participants: {} }), "bob"), ["ended"]);
+  });
+});
+
+// The numbers are those of control/room/testdata/waiting.txt and waiting_turns.txt.
+describe("expected wait", () => {
+  const now = Date.parse("2026-11-23T20:01:00Z");
+  const ago = (seconds: number) => new Date(now - seconds * 1000).toISOString();
+  const wait = (queue: View["queue"], place: number) => expectedWait(asView({ id: "k3", seq: 1, ...(queue && { queue }) }), place, now);
+
+  test("is not known before there was an answer", () => {
+    assert.equal(wait(undefined, 1), undefined);
+    assert.equal(wait({ waiting: 2, eachSeconds: null, since: ago(9) }, 2), undefined);
+    assert.equal(wait({ waiting: 2, since: ago(9) }, 2), undefined, "a patch has taken the null away");
+  });
+  test("is what answers took of late, or what the first in line has waited", () => {
+    assert.equal(wait({ waiting: 2, eachSeconds: 30, since: ago(3) }, 2), 60);
+    assert.equal(wait({ waiting: 1, eachSeconds: 30, since: ago(45) }, 1), 45);
+    assert.equal(wait({ waiting: 0, eachSeconds: 40, since: null, nextAt: null }, 1), 40);
+    assert.equal(wait({ waiting: 1, eachSeconds: 30, since: ago(9 * 3600) }, 1), 4 * 3600);
+  });
+  test("is what is left of this turn and the turns before", () => {
+    assert.equal(wait({ waiting: 2, eachSeconds: 60, since: ago(20), nextAt: ago(-39) }, 3), 159);
+    assert.equal(wait({ waiting: 2, eachSeconds: 60, since: ago(20), nextAt: ago(1) }, 1), 0, "the turn is about to end");
   });
 });

@@ -23,6 +23,14 @@ export interface SpeakRequest {
   note?: string;
 }
 
+/** How many ask to speak, and what is known of how long that takes. */
+export interface Waiting {
+  waiting: number;
+  eachSeconds?: number | null; // missing: nothing is known
+  since?: string | null; // the first in line waits since
+  nextAt?: string | null; // in rotation: when the present turn ends
+}
+
 /** Somebody who was removed. */
 export interface Removal {
   at: string;
@@ -82,6 +90,7 @@ export interface View {
   policy?: { speakersMax?: number; requests?: Asking; reactions?: "everyone" | "stage" | "nobody"; turnSeconds?: number };
   askers?: string[];
   startsAt?: string | null;
+  queue?: Waiting;
   rulesVersion?: number;
   locked?: boolean;
   heldUntil?: string | null;
@@ -169,6 +178,21 @@ export function queue(view: View): Array<SpeakRequest & { user: string }> {
 /** place is a person's position in the queue, from 1; 0 when not in it. */
 export function place(view: View, user: string | undefined): number {
   return queue(view).findIndex((request) => request.user === user) + 1;
+}
+
+/** Longest time that counts of somebody who waits already, in seconds: the host is elsewhere. */
+const waitedMax = 4 * 3600;
+
+/**
+ * expectedWait is how many seconds the one at a place of the queue, from 1, may still wait; undefined where nothing is known.
+ * The rule is that of the room's record (control/room, Wait.Expected).
+ */
+export function expectedWait(view: View, place: number, now: number): number | undefined {
+  const { eachSeconds, since, nextAt } = view.queue ?? {};
+  if (eachSeconds === undefined || eachSeconds === null || place < 1) return undefined;
+  if (nextAt) return Math.max(0, Date.parse(nextAt) - now) / 1000 + (place - 1) * eachSeconds;
+  const waited = since ? Math.min((now - Date.parse(since)) / 1000, waitedMax) : 0;
+  return place * Math.max(eachSeconds, waited);
 }
 
 /** pins lists the links in the order in which everybody sees them, those that wait for a host last. */

@@ -6,10 +6,11 @@ import type { Session } from "../room/session.ts";
 import { text } from "../text/text.ts";
 import { Dialog } from "./dialog.tsx";
 import { CalendarLink } from "./calendar.tsx";
-import { useApp, useBusy, useNow, useStore } from "./hooks.ts";
+import { useApp, useBusy, useStore } from "./hooks.ts";
 import { React } from "./react.tsx";
 import { Check, Door, Hand, HandDown, Pencil, Play, Steps, Stop } from "./icons.tsx";
 import { MicrophoneButton } from "./microphone.tsx";
+import { Wait } from "./wait.tsx";
 import { NameField, useName } from "./name.tsx";
 
 /** Dock is the bar at the thumb: what this person can do now. */
@@ -146,7 +147,9 @@ function Listening({ session, view }: { session: Session; view: View }): JSX.Ele
       <>
         <p class="dock-word">
           {waiting === 1 ? text.room.next : text.room.place({ n: waiting })}
-          <Wait view={view} place={waiting} />
+          <span class="soft">
+            <Wait view={view} place={waiting} />
+          </span>
         </p>
         <div class="dock-row">
           <button type="button" class="plain grow" disabled={busy} onClick={() => void run(() => session.room.withdraw())}>
@@ -185,16 +188,6 @@ function Listening({ session, view }: { session: Session; view: View }): JSX.Ele
 
 /** focusOnce puts the cursor where somebody has just asked to write. */
 const focusOnce = (element: HTMLInputElement | null): void => element?.focus();
-
-/** Wait is how long it takes until it is somebody's turn, where turns have a length; else nobody can know. */
-function Wait({ view, place }: { view: View; place: number }): JSX.Element | null {
-  const now = useNow(10_000);
-  const { rotation } = view;
-  if (!rotation) return null;
-  const left = rotation.user === "" ? 0 : Math.max(0, Date.parse(rotation.until ?? "") - now) / 1000;
-  const minutes = Math.ceil((left + (place - 1) * rotation.turnSeconds) / 60);
-  return minutes > 0 ? <span class="soft"> {text.room.wait({ n: minutes })}</span> : null;
-}
 
 function OnStage({ session, view }: { session: Session; view: View }): JSX.Element {
   const [busy, run] = useBusy();

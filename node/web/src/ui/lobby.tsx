@@ -12,6 +12,7 @@ import { useApp, useNow, useStore, useTitle } from "./hooks.ts";
 import { Again, Lock, Plus } from "./icons.tsx";
 import { LanguageChoice } from "./language.tsx";
 import { ProfileSheet } from "./profile.tsx";
+import { Waiting } from "./wait.tsx";
 
 /** The lobby looks again this often while somebody looks at it. */
 const refreshMs = 4_000;
@@ -188,6 +189,7 @@ function LiveCard({ room, peek }: { room: Summary; peek: boolean }): JSX.Element
               <Avatar key={user} user={user} name={name} size="small" />
             ))}
             {inside?.listeners !== undefined && <span class="soft">{text.lobby.listening({ n: inside.listeners })}</span>}
+            {inside && <Waiting view={inside} />}
             {room.locked && (
               <span class="locked soft">
                 <Lock />

@@ -20,6 +20,7 @@ import { Pins } from "./pins.tsx";
 import { Queue } from "./queue.tsx";
 import { Stage } from "./stage.tsx";
 import { Turn } from "./turns.tsx";
+import { Waiting } from "./wait.tsx";
 
 /** What is seen anyway: it is said to those who do not see it, and no note covers the room for it. */
 const quiet: ReadonlySet<News["is"]> = new Set(["on-stage", "off-stage", "retitled", "warned", "your-turn-ends", "locked", "unlocked"]);
@@ -126,6 +127,7 @@ function Facts({ session, view }: { session: Session; view: View }): JSX.Element
           <span class="where">{where.ms === null ? text.room.from({ node: where.node }) : text.room.distance({ node: where.node, ms: where.ms })}</span>
         )}
         {view.regions && view.regions.length > 0 && <span>{text.room.kept({ regions: list(view.regions) })}</span>}
+        <Waiting view={view} />
         {view.locked && (
           <span class="locked">
             <Lock />

@@ -109,6 +109,7 @@ export default {
     withdraw: "Take hand down",
     next: "Your hand is up. You are next.",
     place: { one: "Your hand is up. You are number {n}.", other: "Your hand is up. You are number {n}." },
+    waiting: { one: "{n} waiting to speak.", other: "{n} waiting to speak." },
     wait: { one: "About {n} minute to wait.", other: "About {n} minutes to wait." },
     invited: "{name} invites you to speak.",
     accept: "Come on stage",
