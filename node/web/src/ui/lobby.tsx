@@ -183,7 +183,7 @@ function LiveCard({ room, peek }: { room: Summary; peek: boolean }): JSX.Element
           {others > 0 ? text.lobby.with({ host, n: others }) : <bdi>{host}</bdi>}
           {since && ` · ${text.lobby.since({ ago: since })}`}
         </span>
-        {(speakers.length > 0 || inside?.listeners !== undefined || room.locked) && (
+        {(speakers.length > 0 || inside?.listeners !== undefined || (inside?.queue?.waiting ?? 0) > 0 || room.locked) && (
           <span class="card-people">
             {speakers.slice(0, 4).map(({ user, name }) => (
               <Avatar key={user} user={user} name={name} size="small" />
