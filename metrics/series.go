@@ -8,6 +8,7 @@ import (
 // that drops and repeated here; a test in node compares the two.
 var (
 	certs         = []string{"node", "web"}
+	turnEnds      = []string{"time", "skipped", "left"}
 	memberStates  = []string{"alive", "draining", "suspect", "left", "dead"}
 	roomStates    = []string{"scheduled", "live", "ended"}
 	joinResults   = []string{"ok", "refused", "unknown_room", "unauthorized", "bad_offer", "busy", "failed"}
@@ -34,6 +35,7 @@ var (
 	ageBuckets     = []float64{.001, .002, .005, .01, .02, .04, .06, .08, .1, .15, .2, .3, .5, 1}
 	gapBuckets     = []float64{.02, .04, .06, .1, .15, .3, .5, 1, 2, 5}
 	enforceBuckets = []float64{.01, .025, .05, .075, .1, .125, .15, .175, .2, .225, .25, .3, .5, 1, 2.5} // the goals are .1 and .25
+	turnBuckets    = []float64{.1, .25, .5, .75, .9, .95, .98, .99, 1, 1.01, 1.02, 1.05, 1.1, 1.25, 1.5, 2} // of the time given
 	commandBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
 )
 
@@ -51,6 +53,7 @@ type Set struct {
 	Enforcement  *Histogram
 	Reports      *Gauge
 	ReportAge    *Gauge
+	Turns        *HistogramVec // end
 
 	// node
 	CertExpiry     *GaugeVec // cert
@@ -139,6 +142,8 @@ func New(version, revision string) *Set {
 		CascadeDatagrams:      f.counters("rotunda_cascade_datagrams_total", "Datagrams on the links to other nodes, by direction; frames per datagram is how well they are bundled.", "direction", directions),
 		GossipDropped:         f.counters("rotunda_gossip_dropped_total", "Gossip that was not believed, by reason.", "reason", gossipDrops),
 	}
+	turns := f.histogramVec("rotunda_turn_ratio", "Length of turns in rotation over the time that each was given, by how they ended; counted once, at the room's home. 1: everybody has what is theirs.", turnBuckets, "end")
+	s.Turns = newVec(turnEnds, func(end string) *Histogram { return &Histogram{turns.WithLabelValues(end)} })
 	s.commandTime = map[string]*HistogramVec{}
 	command := f.histogramVec("rotunda_command_seconds", "Time to decide a command and have it in the log.", commandBuckets, "command", "result")
 	for _, name := range append([]string{"other"}, commands...) {

@@ -128,6 +128,17 @@ func (r *roomServer) change(c control.Change) {
 	defer r.mu.Unlock()
 	r.advance(c.State)
 	r.enforce(c)
+	r.countTurn(c)
+}
+
+// countTurn counts a turn that is over, where this node is the room's home: one node's figures are enough.
+func (r *roomServer) countTurn(c control.Change) {
+	if c.Before == nil || c.State.Home != r.node || time.Since(c.Event.At) > historyAge {
+		return
+	}
+	if ratio, end, ok := room.TurnOver(c.Before, c.Event); ok {
+		r.metrics.Turns.With(string(end)).Observe(ratio)
+	}
 }
 
 // advance takes a newer state; an older one changes nothing. One of the same number may be another all the same: decisions

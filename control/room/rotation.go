@@ -169,3 +169,36 @@ func (s *State) endTurn(u rotunda.UserID, at time.Time) {
 	s.pace.took(at.Sub(r.Began))
 	r.User, r.Began, r.Until, r.Warned = "", time.Time{}, time.Time{}, false
 }
+
+// TurnEnd is how a turn ended. The values are those of the label end of rotunda_turn_ratio.
+type TurnEnd string
+
+// The ways in which a turn ends.
+const (
+	TurnTime    TurnEnd = "time"    // its time was up
+	TurnSkipped TurnEnd = "skipped" // by the host or a co-host
+	TurnLeft    TurnEnd = "left"    // the speaker left the stage or got another role, or turns are no longer taken
+)
+
+// TurnOver says how long the turn lasted that e ended, over the time that it was given, extensions included, and how it
+// ended; ok is false where e ended none. before is the state before e.
+func TurnOver(before *State, e Event) (ratio float64, end TurnEnd, ok bool) {
+	r := before.Rotation
+	if r.User == "" || !r.Until.After(r.Began) {
+		return 0, "", false
+	}
+	end = TurnLeft
+	switch {
+	case e.Type == EventTurnEnded && e.User == r.User && e.By == "":
+		end = TurnTime
+	case e.Type == EventTurnEnded && e.User == r.User:
+		end = TurnSkipped
+	default:
+		after := before.Clone()
+		after.Apply(e)
+		if after.Rotation.User == r.User && after.Rotation.Began.Equal(r.Began) {
+			return 0, "", false
+		}
+	}
+	return max(0, float64(e.At.Sub(r.Began))/float64(r.Until.Sub(r.Began))), end, true
+}
