@@ -20,7 +20,7 @@ type (
 		Room string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 		Body *requestBody
 	}
-	denyCall struct {
+	reasonCall struct {
 		Room string         `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 		User rotunda.UserID `path:"user" maxLength:"64" pattern:"^[A-Za-z0-9_.:-]+$" example:"g_7h2k9m4p" doc:"The person's user id."`
 		Body *reasonBody
@@ -68,7 +68,9 @@ func (a *API) registerPeople() {
 	command(a, operation{
 		id: "mute", method: http.MethodPost, path: one + "/mute", tag: tag, summary: "Mute somebody",
 		about: "Oneself, or as host or co-host somebody of a lower role.", operator: true,
-	}, func(in *personCall) (string, room.Command) { return in.Room, room.Mute{User: in.User} })
+	}, func(in *reasonCall) (string, room.Command) {
+		return in.Room, room.Mute{User: in.User, Reason: in.Body.text()}
+	})
 	command(a, operation{
 		id: "unmute", method: http.MethodDelete, path: one + "/mute", tag: tag, summary: "Unmute oneself",
 		about: "Nobody can open another's microphone.",
@@ -118,7 +120,7 @@ func (a *API) registerRequests() {
 	command(a, operation{
 		id: "deny", method: http.MethodPost, path: one + "/deny", tag: tag, summary: "Turn a request down",
 		about: "Host and co-hosts.",
-	}, func(in *denyCall) (string, room.Command) {
+	}, func(in *reasonCall) (string, room.Command) {
 		return in.Room, room.Deny{User: in.User, Reason: in.Body.text()}
 	})
 }

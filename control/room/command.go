@@ -90,7 +90,10 @@ type SetRole struct {
 }
 
 // Mute shuts User's microphone.
-type Mute struct{ User rotunda.UserID }
+type Mute struct {
+	User   rotunda.UserID
+	Reason string
+}
 
 // Unmute opens User's microphone: nobody's but the actor's own.
 type Unmute struct{ User rotunda.UserID }

@@ -160,12 +160,16 @@ func (d *draft) follow() {
 }
 
 func (c Mute) decide(d *draft) error {
+	reason, err := text("reason", c.Reason, NoteMax, true)
+	if err != nil {
+		return err
+	}
 	p, ok := d.stage[c.User]
 	if !ok {
 		return fmt.Errorf("%s is not on stage: %w", c.User, ErrConflict)
 	}
 	if !p.Muted {
-		d.emit(Event{Type: EventMuted, User: c.User})
+		d.emit(Event{Type: EventMuted, User: c.User, Reason: reason})
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ const (
 	EventClaimed   EventType = "claimed"   // User, Name, SSRC, Role, Former
 	EventSucceeded EventType = "succeeded" // User = the new host, Former, Reason = SuccessionAway, …
 
-	EventMuted    EventType = "muted"     // User
+	EventMuted    EventType = "muted"     // User, Reason
 	EventUnmuted  EventType = "unmuted"   // User
 	EventMutedAll EventType = "muted_all" // Users
 	EventWarned   EventType = "warned"    // User, Reason, Public, Count

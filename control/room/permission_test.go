@@ -101,7 +101,7 @@ func commandOn(t *testing.T, name string, u rotunda.UserID) Command {
 	title := "Other"
 	for _, cmd := range []Command{
 		Start{}, End{}, Edit{Title: &title}, Refresh{}, Lock{}, Unlock{}, Request{}, Withdraw{User: u}, Approve{u}, Deny{User: u}, Invite{u},
-		Accept{u}, Decline{u}, SetRole{u, rotunda.Listener}, Mute{u}, Unmute{u}, MuteAll{}, Warn{User: u, Reason: "Hush"}, Remove{User: u},
+		Accept{u}, Decline{u}, SetRole{u, rotunda.Listener}, Mute{User: u}, Unmute{u}, MuteAll{}, Warn{User: u, Reason: "Hush"}, Remove{User: u},
 		Unban{u}, Report{User: u, Reason: "Spam"}, ProposePin{URL: "https://example.org"}, ApprovePin{"p1"}, MovePin{"p1", 1},
 		Unpin{"p-" + PinID(u)}, Rotate{Turn: 60}, NextTurn{}, ExtendTurn{10}, StopRotation{}, Publish{"n1"}, Unpublish{u, 1}, Claim{},
 		Present{u, "n1"}, Absent{u, "n1"}, Restart{"n1"}, Lost{"n1"}, StandBy{Node: "n2", By: "n1"}, TakeHome{"n2", 2}, HandOver{"n1"}, Speaking{Node: "n1"}, Tick{},

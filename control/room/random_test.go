@@ -309,7 +309,7 @@ func (d dice) command(s *State) (Actor, Command) {
 	case 7:
 		return a, oneOf[Command](d,
 			Remove{User: u}, Remove{User: u, Ban: true}, Remove{User: u, Everywhere: true}, Unban{u}, Unban{u}, Warn{User: u, Reason: "Hush", Public: d(2) == 0},
-			Report{User: u, Reason: "Spam"}, Lock{}, Unlock{}, MuteAll{}, Mute{u}, Deny{User: u},
+			Report{User: u, Reason: "Spam"}, Lock{}, Unlock{}, MuteAll{}, Mute{User: u}, Deny{User: u},
 		)
 	case 8, 9, 10:
 		a.User, a.Role, a.Grant = u, rotunda.NoRole, false
@@ -317,7 +317,7 @@ func (d dice) command(s *State) (Actor, Command) {
 	}
 	return a, oneOf[Command](d,
 		Request{}, Withdraw{}, Approve{u}, Approve{u}, Approve{u}, Deny{User: u}, Invite{u}, Invite{u}, Accept{}, Decline{u},
-		SetRole{u, oneOf(d, roles...)}, SetRole{u, oneOf(d, roles...)}, Mute{u}, Unmute{u}, Unmute{a.User}, Publish{node}, Publish{node},
+		SetRole{u, oneOf(d, roles...)}, SetRole{u, oneOf(d, roles...)}, Mute{User: u}, Unmute{u}, Unmute{a.User}, Publish{node}, Publish{node},
 		Unpublish{u, s.MicEpoch(u)}, Claim{}, NextTurn{}, ExtendTurn{Seconds(d(40))},
 		ProposePin{URL: fmt.Sprintf("https://example.org/%d", d(30))}, ApprovePin{PinID(fmt.Sprintf("p%d", d(20)))},
 		MovePin{PinID(fmt.Sprintf("p%d", d(20))), d(12)}, Unpin{PinID(fmt.Sprintf("p%d", d(20)))},

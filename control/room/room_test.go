@@ -253,7 +253,7 @@ func BenchmarkDecideApply(b *testing.B) {
 	for i := range 19 {
 		st.line([]string{fmt.Sprintf("user%d+speaker", i), "claim"})
 	}
-	mute, unmute := Command(Mute{"user3"}), Command(Unmute{"user3"})
+	mute, unmute := Command(Mute{User: "user3"}), Command(Unmute{"user3"})
 	who := Actor{User: "user3"}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -126,7 +126,7 @@ func command(verb string, args []string) (Command, error) {
 	case "role":
 		return SetRole{user, rotunda.Role(arg(1))}, nil
 	case "mute":
-		return Mute{user}, nil
+		return Mute{user, reason}, nil
 	case "unmute":
 		return Unmute{user}, nil
 	case "mute_all":

@@ -14,7 +14,7 @@ const (
 // pace is how quickly those who ask to speak have come to their turn of late. It is part of the state, and so the same on
 // all nodes and after a snapshot.
 type pace struct {
-	Took  []time.Duration `json:"took,omitempty"`  // the latest answers, the oldest first; never changed in place
+	Took  []time.Duration `json:"took,omitempty"` // the latest answers, the oldest first; never changed in place
 	Since time.Time       `json:"since,omitzero"` // whoever is first in the queue waits for an answer since
 }
 

@@ -314,6 +314,14 @@ describe("news", () => {
     assert.deepEqual(told(view(bobOn), muted, "cyd", by("ada")), []);
   });
 
+  test("why it was done is read by whom it was done to", () => {
+    const change = (type: string): Change => ({ seq: 2, type, by: "ada", user: "bob", reason: "<b>Hush</b>" });
+    const muted = view({ participants: { ada: person("host"), bob: person("speaker", true) } });
+    assert.deepEqual(newsOf(view({ requests: asked }), view({}), change("denied"), "bob"), [{ is: "you-denied", reason: "<b>Hush</b>" }]);
+    assert.deepEqual(newsOf(view(bobOn), muted, change("muted"), "bob"), [{ is: "you-muted", reason: "<b>Hush</b>" }]);
+    assert.deepEqual(newsOf(view(bobOn), muted, change("muted_all"), "bob"), [{ is: "you-muted", reason: "" }]);
+  });
+
   test("others come and go; the end is the only news of an end", () => {
     assert.deepEqual(told(view({}), view(bobOn), "cyd"), ["on-stage"]);
     assert.deepEqual(told(view(bobOn), view({}), "cyd"), ["off-stage"]);

@@ -8,8 +8,8 @@ export type News =
   | { is: "off-stage"; name: string }
   | { is: "you-on-stage" }
   | { is: "you-off-stage" }
-  | { is: "you-denied" }
-  | { is: "you-muted" } // by somebody else
+  | { is: "you-denied"; reason: string } // "": none was given
+  | { is: "you-muted"; reason: string } // by somebody else
   | { is: "you-invited" }
   | { is: "you-role"; role: Role } // another one on stage
   | { is: "you-warned"; reason: string }
@@ -37,9 +37,9 @@ export function newsOf(before: View, after: View, change: Change | null, me: str
   if (me !== undefined) {
     if (!onStage(was) && onStage(now)) news.push({ is: "you-on-stage" });
     if (onStage(was) && !onStage(now)) news.push({ is: "you-off-stage" });
-    if (before.requests[me] && !after.requests[me] && !onStage(now) && change?.by !== me) news.push({ is: "you-denied" });
+    if (before.requests[me] && !after.requests[me] && !onStage(now) && change?.by !== me) news.push({ is: "you-denied", reason: reasonOf(change, "denied", me) });
     const [mine, mineBefore] = [after.participants[me], before.participants[me]];
-    if (mine?.muted && mineBefore && !mineBefore.muted && change?.by !== me) news.push({ is: "you-muted" });
+    if (mine?.muted && mineBefore && !mineBefore.muted && change?.by !== me) news.push({ is: "you-muted", reason: reasonOf(change, "muted", me) });
     if (onStage(was) && onStage(now) && was !== now) news.push({ is: "you-role", role: now });
     if (!before.invitations[me] && after.invitations[me]) news.push({ is: "you-invited" });
     news.push(...ofTurn(before, after, me));
@@ -60,6 +60,11 @@ export function newsOf(before: View, after: View, change: Change | null, me: str
     }
   }
   return news;
+}
+
+/** reasonOf is why that was done to somebody, where the change says so: nobody else, hosts aside, is told. */
+export function reasonOf(change: Change | null, type: string, user: string): string {
+  return (change?.type === type && change.user === user && change.reason) || "";
 }
 
 /** ofRoom is what changed for everybody at once. */

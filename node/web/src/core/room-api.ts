@@ -54,7 +54,7 @@ export class RoomApi {
 
   withdraw = (): Promise<void> => this.#do("DELETE", "/requests");
   approve = (user: string): Promise<void> => this.#do("POST", `/requests/${encodeURIComponent(user)}/approve`);
-  deny = (user: string): Promise<void> => this.#do("POST", `/requests/${encodeURIComponent(user)}/deny`);
+  deny = (user: string, reason = ""): Promise<void> => this.#do("POST", `/requests/${encodeURIComponent(user)}/deny`, because(reason));
 
   invite = (user: string): Promise<void> => this.#do("POST", "/invitations", { user });
   accept = (user: string): Promise<void> => this.#do("POST", `/invitations/${encodeURIComponent(user)}/accept`);
@@ -62,12 +62,12 @@ export class RoomApi {
   decline = (user: string): Promise<void> => this.#do("POST", `/invitations/${encodeURIComponent(user)}/decline`);
 
   setRole = (user: string, role: Role): Promise<void> => this.#do("PUT", `${person(user)}/role`, { role });
-  mute = (user: string): Promise<void> => this.#do("POST", `${person(user)}/mute`);
+  mute = (user: string, reason = ""): Promise<void> => this.#do("POST", `${person(user)}/mute`, because(reason));
   /** unmute opens one's own microphone; nobody can open another's. */
   unmute = (self: string): Promise<void> => this.#do("DELETE", `${person(self)}/mute`);
   warn = (user: string, reason: string, everybody: boolean): Promise<void> => this.#do("POST", `${person(user)}/warn`, { reason, public: everybody });
   remove = (user: string, how: { ban: boolean; everywhere: boolean; reason: string }): Promise<void> =>
-    this.#do("DELETE", person(user), { ban: how.ban, everywhere: how.everywhere, ...(how.reason === "" ? {} : { reason: how.reason }) });
+    this.#do("DELETE", person(user), { ban: how.ban, everywhere: how.everywhere, ...because(how.reason) });
 
   pin = (url: string, note: string): Promise<void> => this.#do("POST", "/pins", { url, ...(note === "" ? {} : { note }) });
   approvePin = (pin: string): Promise<void> => this.#do("POST", `/pins/${encodeURIComponent(pin)}/approve`);
@@ -108,6 +108,10 @@ export class RoomApi {
   async #do(method: string, path: string, body?: unknown): Promise<void> {
     await (await this.#call(method, this.#path + path, body)).body?.cancel();
   }
+}
+
+function because(reason: string): { reason?: string } {
+  return reason === "" ? {} : { reason };
 }
 
 function person(user: string): string {

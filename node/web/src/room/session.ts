@@ -5,7 +5,7 @@ import type { Line, Phase } from "../core/line.ts";
 import { off, phaseOf } from "../core/line.ts";
 import { candidatesMax, nearest, timeNodes } from "../core/nearest.ts";
 import type { News } from "../core/news.ts";
-import { newsOf } from "../core/news.ts";
+import { newsOf, reasonOf } from "../core/news.ts";
 import type { Presence } from "../core/presence.ts";
 import { nobody } from "../core/presence.ts";
 import { Problem } from "../core/problem.ts";
@@ -38,6 +38,7 @@ export interface RoomState {
   view: View | null;
   gone: Gone | null;
   kept: Kept | null;
+  goneReason: string; // what the host said to it; "": nothing
   feed: Line;
   sound: Line;
   voice: Line; // the microphone's connection
@@ -99,6 +100,7 @@ export class Session {
       view: null,
       gone: null,
       kept: null,
+      goneReason: "",
       feed: off,
       sound: off,
       voice: off,
@@ -180,7 +182,7 @@ export class Session {
     const { view } = this.state.value;
     const me = this.me;
     this.#joinedRemoval = me === undefined ? undefined : view?.removed[me]?.at;
-    this.state.set({ joined: true, gone: null });
+    this.state.set({ joined: true, gone: null, goneReason: "" });
     if (this.#reader !== me) this.#feed.replace(); // until now it was read as nobody, or as somebody else
     this.#reader = me;
     this.#player.play(this.#tracks());
@@ -298,7 +300,8 @@ export class Session {
     const removal = me === undefined ? undefined : view.removed[me];
     if (removal && (removal.ban || (this.state.value.joined && removal.at !== this.#joinedRemoval))) {
       this.leave();
-      this.state.set({ gone: removal.ban ? "banned" : "removed" });
+      const reason = reasonOf(change, "removed", me ?? "") || this.state.value.goneReason; // later changes do not repeat it
+      this.state.set({ gone: removal.ban ? "banned" : "removed", goneReason: reason });
       return;
     }
     if (before) for (const news of newsOf(before, view, change, me)) this.#options.news(news);

@@ -16,9 +16,9 @@ export function tell(news: News): string {
     case "you-off-stage":
       return say.youOffStage;
     case "you-denied":
-      return say.youDenied;
+      return news.reason === "" ? say.youDenied : say.youDeniedFor({ reason: news.reason });
     case "you-muted":
-      return say.youMuted;
+      return news.reason === "" ? say.youMuted : say.youMutedFor({ reason: news.reason });
     case "you-invited":
       return say.youInvited;
     case "you-role":

@@ -5,7 +5,7 @@ import { Dome } from "./dome.tsx";
 import { useApp } from "./hooks.ts";
 
 /** Farewell is the screen where there is no room to be in: ended, unknown, removed. */
-export function Farewell({ title, lead, children }: { title: string; lead: string; children?: ComponentChildren }): JSX.Element {
+export function Farewell({ title, lead, reason = "", children }: { title: string; lead: string; reason?: string; children?: ComponentChildren }): JSX.Element {
   const app = useApp();
   useEffect(() => app.clear(), []);
   return (
@@ -14,6 +14,7 @@ export function Farewell({ title, lead, children }: { title: string; lead: strin
       <div class="farewell-words">
         <h1>{title}</h1>
         <p class="soft">{lead}</p>
+        {reason !== "" && <p class="about">{text.gone.reason({ reason })}</p>}
         <div class="actions centred">
           {children}
           <button type="button" class={children ? "plain" : "primary"} onClick={() => app.go("/")}>

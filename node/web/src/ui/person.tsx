@@ -96,6 +96,7 @@ function Commands({ session, view, person, role, close }: { session: Session; vi
             <MicOff />
             {text.person.mute}
           </button>
+          {view.participants[user]?.muted === false && <Because label={text.person.muteWhy} act={(reason) => session.room.mute(user, reason)} close={close} />}
           {button(text.person.toListeners, () => session.room.setRole(user, "listener"))}
           {host && role === "speaker" && button(text.person.toCohost, () => session.room.setRole(user, "cohost"))}
           {host && role === "cohost" && button(text.person.toSpeaker, () => session.room.setRole(user, "speaker"))}
@@ -103,6 +104,7 @@ function Commands({ session, view, person, role, close }: { session: Session; vi
         </>
       )}
       {!onStage(role) && view.requests[user] && button(text.queue.approve({ name: person.name }), () => session.room.approve(user))}
+      {!onStage(role) && view.requests[user] && <Because label={text.person.denyWhy} act={(reason) => session.room.deny(user, reason)} close={close} />}
       {!onStage(role) && !view.requests[user] && button(text.person.invite, () => session.room.invite(user), view.invitations[user] !== undefined)}
       <Warn session={session} user={user} close={close} />
       <Remove session={session} user={user} close={close} />
@@ -122,6 +124,30 @@ function HandOver({ session, person, close }: { session: Session; person: Chosen
     <button type="button" class="plain" onClick={() => setSure(true)}>
       {text.person.handOver}
     </button>
+  );
+}
+
+/** Because does something to somebody and says why: to them, to hosts and in the record. */
+function Because({ label, act, close }: { label: string; act: (reason: string) => Promise<unknown>; close: () => void }): JSX.Element {
+  const [reason, setReason] = useState("");
+  const [busy, run] = useBusy();
+  const submit = (event: Event) => {
+    event.preventDefault();
+    void run(() => act(reason.trim())).then((done) => done && close());
+  };
+  return (
+    <details class="fold">
+      <summary>{label}</summary>
+      <form class="form" onSubmit={submit}>
+        <label class="field">
+          <span>{text.person.warnReason}</span>
+          <input required maxLength={reasonMax} value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
+        </label>
+        <button type="submit" class="plain" disabled={busy}>
+          {label}
+        </button>
+      </form>
+    </details>
   );
 }
 

@@ -52,7 +52,7 @@ export function Room({ room }: { room: string }): JSX.Element {
     return () => session.close();
   }, [session]);
 
-  const { view, gone, kept } = useStore(session.state);
+  const { view, gone, goneReason, kept } = useStore(session.state);
   const [sheet, open] = useState<Sheet | null>(null);
   useTitle(view ? `${view.title} · ${text.product}` : text.product);
   useEnterCreated(session, view);
@@ -61,14 +61,14 @@ export function Room({ room }: { room: string }): JSX.Element {
   useAwake(useStore(session.state).microphone === "on");
 
   if (gone === "unknown") return <Farewell title={text.gone.unknown} lead={text.gone.unknownLead} />;
-  if (gone === "banned") return <Farewell title={text.gone.banned} lead={text.gone.bannedLead} />;
+  if (gone === "banned") return <Farewell title={text.gone.banned} lead={text.gone.bannedLead} reason={goneReason} />;
   if (gone === "removed") {
     const again = () => {
       session.unlock();
       session.join();
     };
     return (
-      <Farewell title={text.gone.removed} lead={text.gone.removedLead}>
+      <Farewell title={text.gone.removed} lead={text.gone.removedLead} reason={goneReason}>
         <button type="button" class="primary" onClick={again}>
           {text.gone.again}
         </button>

@@ -194,6 +194,8 @@ export default {
     ban: "and keep out for good",
     everywhere: "and out of all my rooms",
     reason: "Why (optional)",
+    muteWhy: "Mute and say why",
+    denyWhy: "Decline and say why",
   },
 
   report: {
@@ -328,6 +330,7 @@ export default {
     again: "Come back to listen",
     banned: "You cannot come back to this room",
     bannedLead: "A host has removed you for good.",
+    reason: "The host's reason: {reason}",
     ended: "This room has ended",
     endedLead: "Thank you for being here.",
     lobby: "See what is live",
@@ -351,7 +354,9 @@ export default {
     youOnStage: "You are on stage. Turn on your microphone when you are ready.",
     youOffStage: "You are listening again.",
     youDenied: "Your request to speak was declined.",
+    youDeniedFor: "Your request to speak was declined: {reason}",
     youMuted: "You were muted by a host.",
+    youMutedFor: "You were muted by a host: {reason}",
     youInvited: "You are invited to speak.",
     youRole: "You are now: {role}.",
     youWarned: "A host warns you: {reason}",
