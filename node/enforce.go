@@ -22,8 +22,20 @@ type enforcement struct {
 	metrics *metrics.Set
 	watches atomic.Pointer[[]*watch] // replaced, never changed; nil: none
 
-	mu sync.Mutex // held while watches is replaced
+	mu   sync.Mutex // held while watches is replaced; guards seen
+	seen []decision // the latest that were measured here
 }
+
+// decision is that something is taken from somebody: one event of the log, or fact before it was there, and one of those that
+// it is about.
+type decision struct {
+	event string // its id
+	user  rotunda.UserID
+}
+
+// seenMax bounds what is remembered of the decisions measured: while the log is away one is heard of as a fact, and once
+// more when it is in the log.
+const seenMax = 1024
 
 // watch is one decision being measured.
 type watch struct {
@@ -31,7 +43,43 @@ type watch struct {
 	ssrc    rotunda.SSRC
 	decided time.Time
 	until   time.Time
-	last    atomic.Int64 // when the last packet was forwarded, ns since 1970; 0: none since
+
+	n     atomic.Int64               // packets forwarded since
+	times [forwardedMax]atomic.Int64 // when the latest of them were, ns since 1970
+}
+
+// forwardedMax is of how many packets of a person a measurement knows the time: a second of a voice that comes twice, in the
+// program and by itself, and more.
+const forwardedMax = 128
+
+// forwarded notes a packet.
+func (w *watch) forwarded(now time.Time) { w.times[(w.n.Add(1)-1)%forwardedMax].Store(now.UnixNano()) }
+
+// last is when the last packet was forwarded, of those before a time (zero: of all), in ns since 1970; 0: there was none.
+func (w *watch) last(before time.Time) (last int64) {
+	for i := range min(w.n.Load(), forwardedMax) {
+		if at := w.times[i].Load(); at > last && (before.IsZero() || at < before.UnixNano()) {
+			last = at
+		}
+	}
+	return last
+}
+
+// news reports whether a decision has not been measured here, and remembers that it is now.
+func (e *enforcement) news(d decision) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d.event == "" {
+		return true
+	}
+	if slices.Contains(e.seen, d) {
+		return false
+	}
+	if len(e.seen) == seenMax {
+		e.seen = slices.Delete(e.seen, 0, 1)
+	}
+	e.seen = append(e.seen, d)
+	return true
 }
 
 // begin measures a decision from now on.
@@ -55,7 +103,7 @@ func (e *enforcement) mixed(now time.Time, sources *rotunda.Sources) {
 	for _, w := range *list {
 		for i := range sources.Len() {
 			if sources.At(i) == w.ssrc {
-				w.last.Store(now.UnixNano())
+				w.forwarded(now)
 			}
 		}
 	}
@@ -69,17 +117,17 @@ func (e *enforcement) voice(now time.Time, ssrc rotunda.SSRC) {
 	}
 	for _, w := range *list {
 		if w.ssrc == ssrc {
-			w.last.Store(now.UnixNano())
+			w.forwarded(now)
 		}
 	}
 }
 
 // settle ends the measurements whose time is over.
-func (e *enforcement) settle(now time.Time) { e.finish(now, "") }
+func (e *enforcement) settle(now time.Time) { e.finish(now, "", time.Time{}) }
 
-// finish ends the measurements whose time is over, and those of who may be heard again: what is forwarded of them from now on
-// is meant.
-func (e *enforcement) finish(now time.Time, again rotunda.UserID) {
+// finish ends the measurements whose time is over, and those of who may be heard again since a time: what is forwarded of them
+// from then on is meant. The mixer may have learnt that before this node did, so packets may have come already.
+func (e *enforcement) finish(now time.Time, again rotunda.UserID, since time.Time) {
 	if e.watches.Load() == nil {
 		return
 	}
@@ -94,7 +142,11 @@ func (e *enforcement) finish(now time.Time, again rotunda.UserID) {
 			going = append(going, w)
 			continue
 		}
-		e.metrics.Enforcement.Observe(max(0, float64(w.last.Load()-w.decided.UnixNano())/1e9))
+		meant := time.Time{}
+		if w.user == again {
+			meant = since
+		}
+		e.metrics.Enforcement.Observe(max(0, float64(w.last(meant)-w.decided.UnixNano())/1e9))
 	}
 	if len(going) == 0 {
 		e.watches.Store(nil)
@@ -104,19 +156,19 @@ func (e *enforcement) finish(now time.Time, again rotunda.UserID) {
 }
 
 // restricted lists whom a change of the room takes something from, and when that was decided.
-func restricted(c control.Change) map[rotunda.UserID]time.Time {
-	whom := map[rotunda.UserID]time.Time{}
+func restricted(c control.Change) map[decision]time.Time {
+	what := map[decision]time.Time{}
 	for _, e := range append(slices.Clip(c.Facts), c.Event) {
 		switch {
 		case e.Type == room.EventMuted, e.Type == room.EventRemoved, e.Type == room.EventRole && !e.Role.OnStage():
-			whom[e.User] = e.At
+			what[decision{e.ID, e.User}] = e.At
 		case e.Type == room.EventMutedAll:
 			for _, u := range e.Users {
-				whom[u] = e.At
+				what[decision{e.ID, u}] = e.At
 			}
 		}
 	}
-	return whom
+	return what
 }
 
 // expel ends the sessions of people who are refused or were just removed, and everybody's when the room is over. Called with
@@ -149,25 +201,25 @@ func (r *roomServer) enforce(c control.Change) {
 	var before []*watch
 	mics := map[rotunda.UserID]*mic{}
 	players := r.audience.users()
-	for user, decided := range restricted(c) {
-		m := r.mics[user]
-		if m != nil || len(players) > 0 && time.Since(decided) < historyAge {
-			before = append(before, &watch{user: user, ssrc: c.State.SSRC(user), decided: decided})
-			mics[user] = m
+	for d, decided := range restricted(c) {
+		m := r.mics[d.user]
+		if (m != nil || len(players) > 0) && time.Since(decided) < historyAge && r.enforced.news(d) {
+			before = append(before, &watch{user: d.user, ssrc: c.State.SSRC(d.user), decided: decided})
+			mics[d.user] = m
 		}
 	}
 	if c.Event.Type == room.EventUnmuted {
-		r.enforced.finish(time.Now(), c.Event.User)
+		r.enforced.finish(time.Now(), c.Event.User, c.Event.At)
 	}
 	r.reconcile()
 	r.expel(c)
 	now := time.Now()
 	for _, w := range before {
 		if slices.Contains(players, w.user) && r.state.Banned(w.user) {
-			w.last.Store(now.UnixNano()) // their own session heard something until now
+			w.forwarded(now) // their own session heard something until now
 		}
 		if m := mics[w.user]; m != nil {
-			w.last.Store(max(w.last.Load(), m.lastForwarded().UnixNano()))
+			w.forwarded(m.lastForwarded())
 		}
 		w.until = now.Add(enforceFor)
 		r.enforced.begin(w)

@@ -138,7 +138,7 @@ func (m *testMesh) muteEach(id string, speakers []*person, out *lastPackets) {
 	last := func(p *person) time.Time {
 		at := began
 		for _, w := range watches[p] {
-			if t := time.Unix(0, w.last.Load()); t.After(at) {
+			if t := time.Unix(0, w.last(time.Time{})); t.After(at) {
 				at = t
 			}
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -21,7 +22,8 @@ func TestHeardAgainIsNotCounted(t *testing.T) {
 	begin(1)
 	begin(2)
 	e.voice(decided.Add(40*time.Millisecond), 1)
-	e.finish(decided.Add(300*time.Millisecond), "user1")
+	e.voice(decided.Add(290*time.Millisecond), 1) // this node learns last that they may
+	e.finish(decided.Add(300*time.Millisecond), "user1", decided.Add(280*time.Millisecond))
 	e.voice(decided.Add(320*time.Millisecond), 1)
 	e.voice(decided.Add(60*time.Millisecond), 2)
 	e.settle(decided.Add(500 * time.Millisecond))
@@ -29,7 +31,7 @@ func TestHeardAgainIsNotCounted(t *testing.T) {
 		t.Fatal("the other measurement is over too")
 	}
 	e.settle(decided.Add(enforceFor))
-	e.finish(decided.Add(enforceFor), "user2") // nothing is left
+	e.finish(decided.Add(enforceFor), "user2", decided) // nothing is left
 	w := httptest.NewRecorder()
 	e.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{"rotunda_enforcement_seconds_sum 0.1\n", "rotunda_enforcement_seconds_count 2\n"} {
@@ -37,4 +39,61 @@ func TestHeardAgainIsNotCounted(t *testing.T) {
 			t.Errorf("/metrics lacks %s", want)
 		}
 	}
+}
+
+// A decision is measured once at each node that has to do with it, whether it is heard of in the log, or as a fact and then in
+// the log.
+func TestOneDecisionIsMeasuredOnce(t *testing.T) {
+	m := startNodes(t, 3)
+	ada := m.guest(1, "Ada")
+	id := ada.createRoom("Muted now and then")
+	ada.sayTone(id, 300)
+	ears := []*ear{m.guest(1, "Dan").listen(id, 1), m.guest(2, "Eve").listen(id, 1)}
+	heard := func(n int) {
+		t.Helper()
+		for _, e := range ears {
+			m.eventually(fmt.Sprintf("%d people are heard", n), func() bool {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				return e.sources.Len() == n
+			})
+		}
+	}
+	measured := func(want float64) {
+		t.Helper()
+		for _, node := range []int{1, 2} {
+			m.eventually(fmt.Sprintf("node %d has measured %v decisions", node, want), func() bool {
+				return m.counted(node, "rotunda_enforcement_seconds_count") >= want
+			})
+			if n := m.counted(node, "rotunda_enforcement_seconds_count"); n != want {
+				t.Errorf("node %d has measured %v decisions, want %v", node, n, want)
+			}
+		}
+	}
+	const decisions = 20
+	for i := range decisions {
+		heard(1)
+		by := ada.at(i % 3)
+		by.do("POST", "/rooms/"+id+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+		if i%2 == 0 {
+			heard(0)
+		}
+		by.do("DELETE", "/rooms/"+id+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+	}
+	heard(1)
+	measured(decisions)
+
+	m.stops[0]() // keeps the log
+	ada.do("POST", "/rooms/"+id+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+	heard(0)
+	measured(decisions + 1)
+	m.start(m.nodes[0].cfg)
+	inLog := func() bool {
+		s, err := m.nodes[len(m.nodes)-1].control.Get(t.Context(), rotunda.RoomID(id))
+		return err == nil && s.Muted(rotunda.UserID(ada.User))
+	}
+	m.eventually("the decision is in the log", inLog)
+	ada.do("DELETE", "/rooms/"+id+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+	heard(1)
+	measured(decisions + 1)
 }
