@@ -29,6 +29,23 @@ var wanted = []struct {
 
 var measured = regexp.MustCompile(`^(Benchmark\S+?)(?:-\d+)?\s+\d+\s+(.*)$`)
 
+// applause is what TestReactionsCostNoAudio says of its measurement.
+var applause = regexp.MustCompile(`figure: (\d+) reactions a second .*?, (\d+ of \d+) packets lost, (\d+) in as long without; at most ([0-9.]+) messages a second to a reader`)
+
+// reactions runs the test that measures what reactions do to the sound beside them.
+func reactions(ctx context.Context, root string) ([]figure, error) {
+	c := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestReactionsCostNoAudio$", "./node")
+	c.Dir = root
+	out, err := c.Output()
+	all := applause.FindAllStringSubmatch(string(out), -1)
+	if err != nil || len(all) == 0 {
+		return nil, fmt.Errorf("TestReactionsCostNoAudio: %w\n%s", err, out)
+	}
+	f := all[len(all)-1]
+	return []figure{{"reactions beside sound: packets lost", f[2], "no more than without",
+		fmt.Sprintf("%s reactions a second in one room on three nodes of one process, three listeners; %s were lost in as long without them; a reader is sent %s messages a second", f[1], f[3], f[4])}}, nil
+}
+
 // benchmarks runs the Go benchmarks.
 func benchmarks(ctx context.Context, root string) ([]figure, error) {
 	var all []figure
