@@ -110,8 +110,8 @@ export class RoomApi {
   }
 }
 
-function because(reason: string): { reason?: string } {
-  return reason === "" ? {} : { reason };
+function because(reason: string): { reason: string } | undefined {
+  return reason === "" ? undefined : { reason };
 }
 
 function person(user: string): string {
