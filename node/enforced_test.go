@@ -70,6 +70,7 @@ func TestOneDecisionIsMeasuredOnce(t *testing.T) {
 			}
 		}
 	}
+	ada.do("DELETE", "/rooms/"+id+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
 	const decisions = 20
 	for i := range decisions {
 		heard(1)

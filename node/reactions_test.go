@@ -32,6 +32,7 @@ func TestReactionsCostNoAudio(t *testing.T) {
 	ada := m.guest(1, "Ada")
 	id := ada.createRoom("Applause")
 	ada.sayTone(id, 300)
+	ada.do("DELETE", "/rooms/"+id+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
 	ears := []*ear{m.guest(0, "Dan").listen(id, 1), m.guest(1, "Eve").listen(id, 1), m.guest(2, "Fay").listen(id, 1)}
 	var feeds []*applauseReader
 	for i := range 12 {
