@@ -155,15 +155,32 @@ func (e *enforcement) finish(now time.Time, again rotunda.UserID, since time.Tim
 	e.watches.Store(&going)
 }
 
-// restricted lists whom a change of the room takes something from, and when that was decided.
-func restricted(c control.Change) map[decision]time.Time {
+// restricted lists what a change of the room takes from people who still had it before, and when that was decided. A decision
+// that the log was too slow for is told as a fact, and may be in the log as well, under another name or the same: who hears of
+// it a second time has nothing more to take.
+func restricted(before *room.State, c control.Change) map[decision]time.Time {
 	what := map[decision]time.Time{}
+	if before == nil {
+		return what
+	}
 	for _, e := range append(slices.Clip(c.Facts), c.Event) {
-		switch {
-		case e.Type == room.EventMuted, e.Type == room.EventRemoved, e.Type == room.EventRole && !e.Role.OnStage():
-			what[decision{e.ID, e.User}] = e.At
-		case e.Type == room.EventMutedAll:
-			for _, u := range e.Users {
+		users := []rotunda.UserID{e.User}
+		takes := func(rotunda.UserID) bool { return false }
+		switch e.Type {
+		case room.EventMutedAll:
+			users, takes = e.Users, func(u rotunda.UserID) bool { return !before.Muted(u) }
+		case room.EventMuted:
+			takes = func(u rotunda.UserID) bool { return !before.Muted(u) }
+		case room.EventRole:
+			takes = func(u rotunda.UserID) bool { return !e.Role.OnStage() && before.Role(u).OnStage() }
+		case room.EventRemoved:
+			takes = func(u rotunda.UserID) bool {
+				r, removed := before.Removed(u)
+				return !removed || !r.Ban && r.At.Add(enforceFor).Before(e.At)
+			}
+		}
+		for _, u := range users {
+			if takes(u) {
 				what[decision{e.ID, u}] = e.At
 			}
 		}
@@ -195,13 +212,13 @@ func (r *roomServer) expel(c control.Change) {
 // historyAge is how old a decision is that is not measured: it is read again, not enforced.
 const historyAge = time.Minute
 
-// enforce carries out a change and measures what it takes away from people, where this node has to do with them. Called with
-// r.mu held.
-func (r *roomServer) enforce(c control.Change) {
+// enforce carries out a change of the state before and measures what it takes away from people, where this node has to do with
+// them. Called with r.mu held.
+func (r *roomServer) enforce(was *room.State, c control.Change) {
 	var before []*watch
 	mics := map[rotunda.UserID]*mic{}
 	players := r.audience.users()
-	for d, decided := range restricted(c) {
+	for d, decided := range restricted(was, c) {
 		m := r.mics[d.user]
 		if (m != nil || len(players) > 0) && time.Since(decided) < historyAge && r.enforced.news(d) {
 			before = append(before, &watch{user: d.user, ssrc: c.State.SSRC(d.user), decided: decided})

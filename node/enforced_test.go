@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/control"
+	"rotunda/control/room"
 	"rotunda/metrics"
 )
 
@@ -37,6 +39,35 @@ func TestHeardAgainIsNotCounted(t *testing.T) {
 	for _, want := range []string{"rotunda_enforcement_seconds_sum 0.1\n", "rotunda_enforcement_seconds_count 2\n"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}
+
+// A decision that came to the log too slowly is heard of twice, as an event and as a fact: it is one, in whatever order.
+func TestHeardOfTwiceIsOneDecision(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	s := room.New("r")
+	apply := func(s *room.State, e room.Event) *room.State {
+		next := s.Clone()
+		e.Seq = next.Seq + 1
+		next.Apply(e)
+		return next
+	}
+	s = apply(s, room.Event{Type: room.EventCreated, At: at, User: "ada", SSRC: 1, Node: "n1", Details: &room.Details{Title: "T"}})
+	s = apply(s, room.Event{Type: room.EventAccepted, At: at, User: "bob", SSRC: 2})
+	s = apply(s, room.Event{Type: room.EventUnmuted, At: at, User: "bob"})
+	for _, kind := range []room.EventType{room.EventMuted, room.EventRemoved} {
+		event := room.Event{ID: "event", Type: kind, At: at, User: "bob"}
+		fact := room.Event{ID: "fact", Type: kind, At: at.Add(150 * time.Millisecond), User: "bob", Fact: true}
+		for _, order := range [][2]room.Event{{event, fact}, {fact, event}} {
+			first := control.Change{State: apply(s, order[0]), Event: order[0]}
+			if got := restricted(s, first); len(got) != 1 || got[decision{order[0].ID, "bob"}] != order[0].At {
+				t.Errorf("%s, first heard of as %s: %v", kind, order[0].ID, got)
+			}
+			second := control.Change{State: first.State, Facts: order[1:]}
+			if got := restricted(first.State, second); len(got) != 0 {
+				t.Errorf("%s, heard of as %s and then as %s: %v", kind, order[0].ID, order[1].ID, got)
+			}
 		}
 	}
 }
@@ -89,8 +120,14 @@ func TestOneDecisionIsMeasuredOnce(t *testing.T) {
 	heard(0)
 	measured(decisions + 1)
 	m.start(m.nodes[0].cfg)
+	keeper := m.nodes[len(m.nodes)-1]
+	select {
+	case <-keeper.Ready():
+	case <-time.After(30 * time.Second):
+		t.Fatal("the log does not come back")
+	}
 	inLog := func() bool {
-		s, err := m.nodes[len(m.nodes)-1].control.Get(t.Context(), rotunda.RoomID(id))
+		s, err := keeper.control.Get(t.Context(), rotunda.RoomID(id))
 		return err == nil && s.Muted(rotunda.UserID(ada.User))
 	}
 	m.eventually("the decision is in the log", inLog)

@@ -126,8 +126,9 @@ func (r *roomServer) current(ctx context.Context) (*room.State, error) {
 func (r *roomServer) change(c control.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	was := r.state
 	r.advance(c.State)
-	r.enforce(c)
+	r.enforce(was, c)
 	r.countTurn(c)
 }
 
