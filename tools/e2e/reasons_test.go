@@ -12,6 +12,7 @@ import (
 func (p *page) because(fold, why string) {
 	p.t.Helper()
 	in := fmt.Sprintf(`//dialog//details[summary[contains(., %q)]]`, fold)
+	p.until("has the sheet of a person", `document.querySelector("dialog[open]") !== null`, patience)
 	p.clickOn(in + `/summary`)
 	p.clickOn(in + `//input[not(@type="checkbox")]`)
 	if err := chromedp.Do(p.ctx, chromedp.KeyEvent(why)); err != nil {
@@ -71,9 +72,11 @@ func TestReasons(t *testing.T) {
 	bob.press("Turn on microphone")
 	bob.press("Unmute")
 	bob.sees("You are heard")
+	ada.until("sees Bob's open microphone", tile("Bob", "muted", "false"), patience)
 	ada.press("Bob, Speaker")
 	ada.because("Mute and say why", `<b>Your radio</b> is on.`)
 	told("You were muted by a host: ", `<b>Your radio</b> is on.`)
+	ada.until("sees that he is muted", tile("Bob", "muted", "true"), patience)
 
 	ada.press("Bob, Speaker")
 	ada.because("Warn", `Let others finish & {reason}`)
