@@ -12,7 +12,6 @@ import (
 func (p *page) because(fold, why string) {
 	p.t.Helper()
 	in := fmt.Sprintf(`//dialog//details[summary[contains(., %q)]]`, fold)
-	p.until("has the sheet of a person", `document.querySelector("dialog[open]") !== null`, patience)
 	p.clickOn(in + `/summary`)
 	p.clickOn(in + `//input[not(@type="checkbox")]`)
 	if err := chromedp.Do(p.ctx, chromedp.KeyEvent(why)); err != nil {
@@ -20,6 +19,14 @@ func (p *page) because(fold, why string) {
 	}
 	p.clickOn(in + `//button`)
 	p.until("has done it", `document.querySelector("dialog[open]") === null`, patience)
+}
+
+// choosesBob opens the sheet of Bob, on stage, once no note stands before him.
+func (p *page) choosesBob() {
+	p.t.Helper()
+	p.until("has no note before the stage", `document.querySelector(".note") === null`, patience)
+	p.press("Bob, Speaker")
+	p.until("has the sheet of a person", `document.querySelector("dialog[open]") !== null`, patience)
 }
 
 // unbroken fails where words have become elements, or have run.
@@ -73,12 +80,12 @@ func TestReasons(t *testing.T) {
 	bob.press("Unmute")
 	bob.sees("You are heard")
 	ada.until("sees Bob's open microphone", tile("Bob", "muted", "false"), patience)
-	ada.press("Bob, Speaker")
+	ada.choosesBob()
 	ada.because("Mute and say why", `<b>Your radio</b> is on.`)
 	told("You were muted by a host: ", `<b>Your radio</b> is on.`)
 	ada.until("sees that he is muted", tile("Bob", "muted", "true"), patience)
 
-	ada.press("Bob, Speaker")
+	ada.choosesBob()
 	ada.because("Warn", `Let others finish & {reason}`)
 	told("A host warns you: ", `Let others finish & {reason}`)
 
@@ -89,7 +96,7 @@ func TestReasons(t *testing.T) {
 		}
 		ada.press("Remove from the room")
 	}
-	ada.press("Bob, Speaker")
+	ada.choosesBob()
 	remove(`Third time. "><script>document.title='broken'</script>`, false)
 	bob.sees("You were removed from this room")
 	told("The host's reason: ", `Third time. "><script>document.title='broken'</script>`)
