@@ -131,7 +131,9 @@ func (r *roomServer) report(now time.Time) {
 		return
 	}
 	players := r.audience.users()
-	if part, changed := r.crowd.note(now, players, r.here(players), r.state.Refreshed.At); changed {
+	onStage := func(u rotunda.UserID) bool { return u != "" && r.state.Role(u).OnStage() }
+	listeners := slices.DeleteFunc(slices.Clone(players), onStage)
+	if part, changed := r.crowd.note(now, listeners, onStage, r.here(players), r.state.Refreshed.At); changed {
 		r.crowd.sub.Report(part)
 	}
 }

@@ -172,8 +172,9 @@ func (c *crowd) here(sessions []rotunda.UserID) map[rotunda.UserID]bool {
 	return here
 }
 
-// note takes in who is here now, and returns the part of the sum that is this node's, if it is another than before.
-func (c *crowd) note(now time.Time, players []rotunda.UserID, here map[rotunda.UserID]bool, refreshed time.Time) (part []byte, changed bool) {
+// note takes in who is here now, and returns the part of the sum that is this node's, if it is another than before. Whoever is
+// on stage is seen there and is not one of the crowd.
+func (c *crowd) note(now time.Time, listeners []rotunda.UserID, onStage func(rotunda.UserID) bool, here map[rotunda.UserID]bool, refreshed time.Time) (part []byte, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !refreshed.Equal(c.refreshed) {
@@ -197,7 +198,7 @@ func (c *crowd) note(now time.Time, players []rotunda.UserID, here map[rotunda.U
 			delete(c.left, u)
 		}
 	}
-	s := presence.Summary{Listeners: distinct(players), Joined: c.joined, Reactions: c.recent(now), Roster: c.roster()}
+	s := presence.Summary{Listeners: distinct(listeners), Joined: c.joined, Reactions: c.recent(now), Roster: c.roster(onStage)}
 	part = s.Encode()
 	changed = !bytes.Equal(part, c.told)
 	c.told = part
@@ -235,10 +236,10 @@ func (c *crowd) recent(now time.Time) map[string]int {
 }
 
 // roster is a sample of those who may be named. The caller holds c.mu.
-func (c *crowd) roster() []presence.Person {
+func (c *crowd) roster(onStage func(rotunda.UserID) bool) []presence.Person {
 	seen := map[rotunda.UserID]presence.Person{}
 	for a := range c.attending {
-		if said, _ := c.room.profile(a.User); !said.Hidden && a.User != "" {
+		if said, _ := c.room.profile(a.User); !said.Hidden && a.User != "" && !onStage(a.User) {
 			seen[a.User] = presence.Person{User: a.User, Name: a.Name, Avatar: a.Avatar}
 		}
 	}

@@ -27,6 +27,7 @@ func TestCrowd(t *testing.T) {
 			})
 		}
 	}
+	ada.listen(id, 1) // and is on stage: not one of the crowd
 	var ears []*ear
 	for i := range 3 {
 		ears = append(ears, m.guest(i, "Listener").listen(id, 1))
