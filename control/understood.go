@@ -13,7 +13,7 @@ import (
 var knownTypes = []room.EventType{
 	room.EventCreated, room.EventStarted, room.EventEnded, room.EventEdited, room.EventRefreshed, room.EventLocked,
 	room.EventUnlocked, room.EventRequested, room.EventWithdrawn, room.EventApproved, room.EventDenied,
-	room.EventInvited, room.EventAccepted, room.EventDeclined, room.EventRole, room.EventClaimed, room.EventSucceeded,
+	room.EventLinkOpened, room.EventLinkClosed, room.EventInvited, room.EventAccepted, room.EventDeclined, room.EventRole, room.EventClaimed, room.EventSucceeded,
 	room.EventMuted, room.EventUnmuted, room.EventMutedAll, room.EventWarned, room.EventRemoved, room.EventSettled, room.EventUnbanned,
 	room.EventReported, room.EventPublished, room.EventUnpublished, room.EventHomed, room.EventStandby, room.EventPresent,
 	room.EventAbsent, room.EventGone, room.EventHeld, room.EventSpoke, room.EventPinProposed, room.EventPinned,

@@ -23,7 +23,7 @@ var (
 	commandResult = []string{"ok", "refused", "conflict", "unavailable", "failed"}
 	commands      = []string{
 		"create", "start", "end", "edit", "refresh", "lock", "unlock", "request", "withdraw", "approve", "deny", "invite", "accept",
-		"decline", "role", "mute", "unmute", "mute_all", "warn", "remove", "unban", "report", "pin", "pin_approve", "pin_move", "unpin",
+		"decline", "link_open", "link_close", "link_take", "role", "mute", "unmute", "mute_all", "warn", "remove", "unban", "report", "pin", "pin_approve", "pin_move", "unpin",
 		"rotate", "rotation_next", "rotation_extend", "rotation_stop", "publish", "unpublish", "claim", "present", "absent", "restart", "stand_by", "take_home", "hand_over",
 		"lost", "speaking", "tick",
 	}

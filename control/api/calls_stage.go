@@ -21,6 +21,13 @@ type (
 		Room string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
 		Body inviteBody
 	}
+	linkBody struct {
+		Key string `json:"key" minLength:"20" maxLength:"64" pattern:"^[A-Za-z0-9_-]+$" example:"pX4n0dWmJzq1rB7sT9uVcY" doc:"What proves the link: drawn at random by whoever makes it, and not kept here."`
+	}
+	linkCall struct {
+		Room string `path:"room" example:"k3v9q7m2x4ab" doc:"The room's id."`
+		Body linkBody
+	}
 	pinBody struct {
 		URL  string `json:"url" minLength:"1" maxLength:"2048" example:"https://example.org/tides" doc:"An http or https link."`
 		Note string `json:"note,omitempty" maxLength:"1120" example:"The tide table." doc:"What it is, at most 280 characters."`
@@ -111,6 +118,19 @@ func (a *API) registerStage() {
 		id: "declineInvitation", method: http.MethodPost, path: one + "/decline", tag: tag, summary: "Decline an invitation",
 		about: "One's own; the host and co-hosts take one back with it.",
 	}, func(in *personCall) (string, room.Command) { return in.Room, room.Decline{User: in.User} })
+	const link = "/v1/rooms/{room}/speaker-link"
+	command(a, operation{
+		id: "openSpeakerLink", method: http.MethodPut, path: link, tag: tag, summary: "Make the link for speakers",
+		about: "Whoever has its key is invited to the stage by the caller. It takes the place of the one before. Host and co-hosts.",
+	}, func(in *linkCall) (string, room.Command) { return in.Room, room.OpenLink{Key: in.Body.Key} })
+	command(a, operation{
+		id: "closeSpeakerLink", method: http.MethodDelete, path: link, tag: tag, summary: "Take the link for speakers back",
+		about: "It is worth nothing from then on; who came by it keeps what they have. Host and co-hosts.",
+	}, func(in *roomCall) (string, room.Command) { return in.Room, room.CloseLink{} })
+	command(a, operation{
+		id: "takeSpeakerLink", method: http.MethodPost, path: link, tag: tag, summary: "Come by the link for speakers",
+		about: "One is invited by whoever made the link, and comes on stage by accepting. A locked room lets one in.",
+	}, func(in *linkCall) (string, room.Command) { return in.Room, room.TakeLink{Key: in.Body.Key} })
 	a.registerPins()
 	a.registerRotation()
 	register(a, operation{

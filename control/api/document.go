@@ -92,7 +92,7 @@ var (
 // break; so only these are closed.
 var inputs = []string{
 	"AckBody", "CreateBody", "EditBody", "ExtendBody", "GuestBody", "InviteBody", "PinBody", "PlaceBody", "PolicyBody", "ProfileBody",
-	"ReactionBody", "ReasonBody", "RemoveBody", "ReportBody", "RequestBody", "RevokeBody", "RoleBody", "RotationBody", "WarnBody",
+	"LinkBody", "ReactionBody", "ReasonBody", "RemoveBody", "ReportBody", "RequestBody", "RevokeBody", "RoleBody", "RotationBody", "WarnBody",
 }
 
 // describe writes the descriptions into the schemas.

@@ -68,6 +68,37 @@ func TestInvitations(t *testing.T) {
 	n.is(room, "", nil, "invitations", "eve")
 }
 
+func TestSpeakerLink(t *testing.T) {
+	n := newNode(t, "us-east-1", new(eventlog.Memory), nil)
+	ada, bob, cyd := bearer(t, "ada", nil), bearer(t, "bob", nil), bearer(t, "cyd", nil)
+	room := n.room(ada)
+	const key, other = `{"key":"pX4n0dWmJzq1rB7sT9uVcY"}`, `{"key":"another-key-of-22-char"}`
+	n.make(room, []call{
+		{"bob makes one", "PUT", "/speaker-link", bob, key, 403, "forbidden"},
+		{"a key too short", "PUT", "/speaker-link", ada, `{"key":"short"}`, 422, "invalid"},
+		{"a key of other signs", "PUT", "/speaker-link", ada, `{"key":"<script>alert(1)</script>"}`, 422, "invalid"},
+		{"bob comes by none", "POST", "/speaker-link", bob, key, 403, "forbidden"},
+		{"ada makes one", "PUT", "/speaker-link", ada, key, 200, ""},
+		{"bob guesses", "POST", "/speaker-link", bob, other, 403, "forbidden"},
+		{"nobody in particular", "POST", "/speaker-link", "", key, 401, "missing-token"},
+		{"bob comes by it", "POST", "/speaker-link", bob, key, 200, ""},
+	})
+	n.is(room, "", "ada", "speakerLink", "by")
+	n.is(room, "", "ada", "invitations", "bob", "by")
+	n.is(room, "", nil, "participants", "bob")
+	if r := n.want(200, "GET", room, bob, ""); strings.Contains(fmt.Sprint(r.body), "pX4n0dWm") {
+		t.Error("the room tells the key")
+	}
+	n.make(room, []call{
+		{"bob says yes", "POST", "/invitations/bob/accept", bob, "", 200, ""},
+		{"bob takes it back", "DELETE", "/speaker-link", bob, "", 403, "forbidden"},
+		{"ada takes it back", "DELETE", "/speaker-link", ada, "", 200, ""},
+		{"cyd comes too late", "POST", "/speaker-link", cyd, key, 403, "forbidden"},
+	})
+	n.is(room, "", "speaker", "participants", "bob", "role")
+	n.is(room, "", nil, "speakerLink")
+}
+
 func TestDoors(t *testing.T) {
 	n := newNode(t, "us-east-1", new(eventlog.Memory), nil)
 	ada, bob, eve := bearer(t, "ada", nil), bearer(t, "bob", nil), bearer(t, "eve", nil)

@@ -29,6 +29,10 @@ func (s *State) Apply(e Event) {
 		s.LockedAt = e.At
 	case EventUnlocked:
 		s.LockedAt = time.Time{}
+	case EventLinkOpened:
+		s.Link = SpeakerLink{By: e.By, At: e.At, Proof: e.Note}
+	case EventLinkClosed:
+		s.Link = SpeakerLink{}
 	case EventReported:
 		s.applyReported(e)
 	case EventPinProposed, EventPinned:

@@ -19,13 +19,16 @@ const (
 	EventLocked    EventType = "locked"    //
 	EventUnlocked  EventType = "unlocked"  //
 
-	EventRequested EventType = "requested" // User, Name, Note
-	EventWithdrawn EventType = "withdrawn" // User
-	EventApproved  EventType = "approved"  // User, Name, SSRC
-	EventDenied    EventType = "denied"    // User, Reason
-	EventInvited   EventType = "invited"   // User
-	EventAccepted  EventType = "accepted"  // User, Name, SSRC
-	EventDeclined  EventType = "declined"  // User; By the person invited, or who took it back
+	EventRequested  EventType = "requested"   // User, Name, Note
+	EventWithdrawn  EventType = "withdrawn"   // User
+	EventApproved   EventType = "approved"    // User, Name, SSRC
+	EventDenied     EventType = "denied"      // User, Reason
+	EventInvited    EventType = "invited"     // User
+	EventAccepted   EventType = "accepted"    // User, Name, SSRC
+	EventDeclined   EventType = "declined"    // User; By the person invited, or who took it back
+	EventLinkOpened EventType = "link_opened" // Note = proof of the key
+	EventLinkClosed EventType = "link_closed" //
+
 	EventRole      EventType = "role"      // User, Name, SSRC, Role, Former
 	EventClaimed   EventType = "claimed"   // User, Name, SSRC, Role, Former
 	EventSucceeded EventType = "succeeded" // User = the new host, Former, Reason = SuccessionAway, …

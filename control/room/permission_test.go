@@ -30,7 +30,7 @@ func cast(t *testing.T) *State {
 	s := &story{state: New("room"), now: time.Unix(1e9, 0)}
 	for _, line := range []string{
 		"ada create Cast", "cole+cohost claim", "carl+cohost claim", "sue+speaker claim", "sam+speaker claim", "lee request",
-		"ada unmute ada", "cole unmute cole", "carl unmute carl", "sue unmute sue", "sam unmute sam",
+		"ada link " + linkKey, "ada unmute ada", "cole unmute cole", "carl unmute carl", "sue unmute sue", "sam unmute sam",
 	} {
 		if out, err := s.line(strings.Fields(line)); err != nil || out == "forbidden" || out == "conflict" {
 			t.Fatalf("%s → %s, %v", line, out, err)
@@ -43,7 +43,7 @@ func cast(t *testing.T) *State {
 }
 
 // alone are the commands about oneself and nobody else.
-var alone = map[string]bool{"request": true, "pin": true, "publish": true, "claim": true}
+var alone = map[string]bool{"link_take": true, "request": true, "pin": true, "publish": true, "claim": true}
 
 // Every cell of the table, tried on oneself and on people of lower, equal and higher role.
 func TestEveryCell(t *testing.T) {
@@ -101,6 +101,7 @@ func commandOn(t *testing.T, name string, u rotunda.UserID) Command {
 	title := "Other"
 	for _, cmd := range []Command{
 		Start{}, End{}, Edit{Title: &title}, Refresh{}, Lock{}, Unlock{}, Request{}, Withdraw{User: u}, Approve{u}, Deny{User: u}, Invite{u},
+		OpenLink{linkKey}, CloseLink{}, TakeLink{linkKey},
 		Accept{u}, Decline{u}, SetRole{u, rotunda.Listener}, Mute{User: u}, Unmute{u}, MuteAll{}, Warn{User: u, Reason: "Hush"}, Remove{User: u},
 		Unban{u}, Report{User: u, Reason: "Spam"}, ProposePin{URL: "https://example.org"}, ApprovePin{"p1"}, MovePin{"p1", 1},
 		Unpin{"p-" + PinID(u)}, Rotate{Turn: 60}, NextTurn{}, ExtendTurn{10}, StopRotation{}, Publish{"n1"}, Unpublish{u, 1}, Claim{},

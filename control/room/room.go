@@ -91,6 +91,7 @@ type State struct {
 	HeldSince    time.Time // the host is away and nobody on stage could follow; zero: not so
 	Rotation     Rotation  // zero: none
 	Refreshed    Refreshed // zero: never
+	Link         SpeakerLink
 
 	stage     map[rotunda.UserID]Participant
 	queue     map[rotunda.UserID]Ask

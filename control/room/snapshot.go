@@ -31,6 +31,7 @@ type snapshot struct {
 	HeldSince    time.Time      `json:"heldSince,omitzero"`
 	Rotation     Rotation       `json:"rotation,omitzero"`
 	Refreshed    Refreshed      `json:"refreshed,omitzero"`
+	Link         SpeakerLink    `json:"link,omitzero"`
 
 	Stage     map[rotunda.UserID]Participant   `json:"stage,omitempty"`
 	Queue     map[rotunda.UserID]Ask           `json:"queue,omitempty"`
@@ -77,7 +78,7 @@ func (s *State) Encode() ([]byte, error) {
 	out := snapshot{
 		Version: snapshotVersion, ID: s.ID, Seq: s.Seq, Phase: s.Phase, Details: s.Details, CreatedAt: s.CreatedAt,
 		StartedAt: s.StartedAt, EndedAt: s.EndedAt, Host: s.Host, Home: s.Home, Epoch: s.Epoch, RulesVersion: s.RulesVersion,
-		LockedAt: s.LockedAt, HostSince: s.HostSince, HeldSince: s.HeldSince, Rotation: s.Rotation, Refreshed: s.Refreshed,
+		LockedAt: s.LockedAt, HostSince: s.HostSince, HeldSince: s.HeldSince, Rotation: s.Rotation, Refreshed: s.Refreshed, Link: s.Link,
 		Stage: s.stage, Queue: s.queue, Invited: s.invited, Removed: s.removed, Spent: s.spent, SpentAll: s.spentAll,
 		Voices: make(map[rotunda.UserID]snapshotVoice, len(s.voices)), Warnings: s.warnings, Pins: s.pins, Reporters: s.reporters,
 		History: s.history, Adopted: s.adopted, Asked: s.asked, Pinned: s.pinned, Reports: s.reports, EpochFloor: s.epochFloor,
@@ -109,7 +110,7 @@ func Decode(b []byte) (*State, error) {
 	s := &State{
 		ID: in.ID, Seq: in.Seq, Phase: in.Phase, Details: in.Details, CreatedAt: in.CreatedAt, StartedAt: in.StartedAt,
 		EndedAt: in.EndedAt, Host: in.Host, Home: in.Home, Epoch: in.Epoch, RulesVersion: in.RulesVersion, LockedAt: in.LockedAt,
-		HostSince: in.HostSince, HeldSince: in.HeldSince, Rotation: in.Rotation, Refreshed: in.Refreshed, stage: in.Stage,
+		HostSince: in.HostSince, HeldSince: in.HeldSince, Rotation: in.Rotation, Refreshed: in.Refreshed, Link: in.Link, stage: in.Stage,
 		queue: in.Queue, invited: in.Invited, removed: in.Removed, spent: in.Spent, spentAll: in.SpentAll, warnings: in.Warnings, pins: in.Pins,
 		reporters: in.Reporters, history: in.History, adopted: in.Adopted, asked: in.Asked, pinned: in.Pinned, reports: in.Reports,
 		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt, Standby: in.Standby, given: max(in.Given, in.Epoch, in.Standby.Epoch), Fence: in.Fence, pace: in.Pace,

@@ -179,6 +179,12 @@ func roomCommand(verb, text string, args []string) (Command, bool) {
 	case "schedule":
 		at := time.Date(2026, 12, 1, 20, 0, 0, 0, time.UTC)
 		return Create{Title: text, Node: "n1", StartsAt: &at}, true
+	case "link":
+		return OpenLink{Key: text}, true
+	case "unlink":
+		return CloseLink{}, true
+	case "by_link":
+		return TakeLink{Key: text}, true
 	case "start":
 		return Start{}, true
 	case "end":

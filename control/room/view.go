@@ -39,6 +39,7 @@ type View struct {
 	HeldUntil    *time.Time                        `json:"heldUntil" doc:"When the room ends unless somebody comes who can be its host."`
 	Refreshed    *ViewRefresh                      `json:"refreshed,omitempty" doc:"When the host told everybody anew what the room is about."`
 	Rotation     *ViewRotation                     `json:"rotation,omitempty" doc:"How people take turns, where they do."`
+	SpeakerLink  *ViewLink                         `json:"speakerLink,omitempty" doc:"The link for speakers, where there is one. Its key is known to whoever made it."`
 	Invitations  map[rotunda.UserID]ViewInvitation `json:"invitations" doc:"Who is invited to the stage and has not answered, by user id."`
 	Pins         map[PinID]ViewPin                 `json:"pins" doc:"The links that the room shows, by id."`
 	Warnings     map[rotunda.UserID]ViewWarning    `json:"warnings" doc:"Who was warned, by user id: before everybody, or for the reader's eyes."`
@@ -90,6 +91,12 @@ type ViewRotation struct {
 	Began       *time.Time     `json:"began" doc:"When the turn began."`
 	Until       *time.Time     `json:"until" doc:"When the turn ends."`
 	Warned      bool           `json:"warned" doc:"Whether the turn is nearly over." example:"false"`
+}
+
+// ViewLink is the link by which people come to the stage.
+type ViewLink struct {
+	By rotunda.UserID `json:"by" doc:"Who made it, and invites by it." example:"g_7h2k9m4p"`
+	At time.Time      `json:"at" doc:"When." example:"2026-11-23T12:02:00Z"`
 }
 
 // ViewInvitation is an invitation that waits for an answer.
@@ -176,6 +183,9 @@ func (s *State) viewMore(v *View, u rotunda.UserID) {
 		v.Rotation = &ViewRotation{
 			TurnSeconds: r.Turn, WarnSeconds: r.Warn, User: r.User, Began: unlessZero(r.Began), Until: unlessZero(r.Until), Warned: r.Warned,
 		}
+	}
+	if l := s.Link; l.Proof != "" {
+		v.SpeakerLink = &ViewLink{By: l.By, At: l.At}
 	}
 	for who, i := range s.invited {
 		if i.Open {
