@@ -1,8 +1,8 @@
 import type { Identity, OwnProfile } from "./core/api.ts";
 import { Api } from "./core/api.ts";
 import type { Place } from "./core/place.ts";
-import { placeOf, withoutToken } from "./core/place.ts";
-import { Problem } from "./core/problem.ts";
+import { placeOf, withoutKey, withoutToken } from "./core/place.ts";
+import { Problem, Said } from "./core/problem.ts";
 import { Route } from "./core/route.ts";
 import { Store } from "./core/store.ts";
 import { Identities } from "./room/identity.ts";
@@ -101,6 +101,18 @@ export class App {
     this.state.set({ identity: renamed });
   }
 
+  /** useKey comes into the room by the link for speakers, and forgets its key: it may have been taken back. */
+  async useKey(take: () => Promise<void>): Promise<void> {
+    try {
+      await take();
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 403) throw error;
+      this.note(text.share.taken, true);
+    }
+    history.replaceState(null, "", withoutKey(location.href));
+    this.state.set({ place: { ...this.state.value.place, key: "" } });
+  }
+
   /** forget drops the identity, so that the person is asked for a name again. */
   forget(): void {
     this.#identities.drop(this.state.value.place.room);
@@ -181,7 +193,7 @@ export class App {
 
 /** explain says in words why something failed. */
 function explain(error: unknown): string {
-  if (error instanceof Problem) return error.message;
+  if (error instanceof Problem || error instanceof Said) return error.message;
   if (error instanceof DOMException) {
     switch (error.name) {
       case "NotAllowedError":

@@ -58,3 +58,6 @@ function basesOf(edges: unknown): string[] {
 function regionsOf(regions: unknown): string[] {
   return Array.isArray(regions) ? regions.filter((region) => typeof region === "string" && region !== "") : [];
 }
+
+/** Said is a failure that this page found itself, in words for the person. */
+export class Said extends Error {}

@@ -56,6 +56,14 @@ export class RoomApi {
   approve = (user: string): Promise<void> => this.#do("POST", `/requests/${encodeURIComponent(user)}/approve`);
   deny = (user: string, reason = ""): Promise<void> => this.#do("POST", `/requests/${encodeURIComponent(user)}/deny`, because(reason));
 
+  /** openLink makes the link for speakers, and answers when: what tells it from the one before. */
+  openLink = async (key: string): Promise<string> => {
+    const room = (await (await this.#call("PUT", `${this.#path}/speaker-link`, { key })).json()) as { speakerLink?: { at?: string } };
+    return room.speakerLink?.at ?? "";
+  };
+  closeLink = (): Promise<void> => this.#do("DELETE", "/speaker-link");
+  takeLink = (key: string): Promise<void> => this.#do("POST", "/speaker-link", { key });
+
   invite = (user: string): Promise<void> => this.#do("POST", "/invitations", { user });
   accept = (user: string): Promise<void> => this.#do("POST", `/invitations/${encodeURIComponent(user)}/accept`);
   /** decline says no to an invitation; of another's it takes it back. */

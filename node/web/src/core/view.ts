@@ -96,6 +96,7 @@ export interface View {
   heldUntil?: string | null;
   rotation?: Rotation;
   refreshed?: { at: string; joined: number };
+  speakerLink?: { by: string; at: string } | null;
   invitations: Record<string, { by: string; at: string }>;
   pins: Record<string, Pin>;
   warnings: Record<string, Warning>;

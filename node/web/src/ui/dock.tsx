@@ -86,7 +86,8 @@ function Join({ session, view }: { session: Session; view: View }): JSX.Element 
       agreedTo.set(view.id, version);
       session.join();
       const { place } = app.state.value;
-      if (place.speak && !onStage(session.role) && mayAsk(view, session.me)) await session.room.request("");
+      if (place.key !== "" && !onStage(session.role)) await app.useKey(() => session.room.takeLink(place.key));
+      else if (place.speak && !onStage(session.role) && mayAsk(view, session.me)) await session.room.request("");
     });
   };
   return (

@@ -58,7 +58,7 @@ export function Sheets({ session, view, sheet, open }: { session: Session; view:
     case "talk":
       return <TalkSheet view={view} close={close} />;
     case "share":
-      return <ShareSheet room={view.id} title={view.title} hosts={moderates(session.role)} close={close} />;
+      return <ShareSheet session={session} view={view} close={close} />;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { OwnProfile } from "../core/api.ts";
+import { Said } from "../core/problem.ts";
 import { text } from "../text/text.ts";
 import { Avatar } from "./avatar.tsx";
 import { Dialog } from "./dialog.tsx";
@@ -84,12 +85,12 @@ export function ProfileSheet({ close }: { close: () => void }): JSX.Element {
 /** squareOf is the middle of a picture as the node wants it: a photograph of a telephone would be too large to send. */
 async function squareOf(file: File): Promise<Blob> {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw new Error(text.profile.notAPicture);
+    throw new Said(text.profile.notAPicture);
   });
   const side = Math.min(bitmap.width, bitmap.height);
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = pictureSide;
   canvas.getContext("2d")?.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, pictureSide, pictureSide);
   bitmap.close();
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(text.profile.notAPicture))), "image/jpeg", 0.9));
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Said(text.profile.notAPicture))), "image/jpeg", 0.9));
 }

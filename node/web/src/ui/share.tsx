@@ -1,25 +1,58 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { linkOf } from "../core/place.ts";
+import { linkOf, newKey, speakersLinkOf } from "../core/place.ts";
+import type { View } from "../core/view.ts";
+import { moderates } from "../core/view.ts";
+import type { MadeLink } from "../room/links.ts";
+import { keepLink, loadLink } from "../room/links.ts";
+import type { Session } from "../room/session.ts";
 import { text } from "../text/text.ts";
 import { Dialog } from "./dialog.tsx";
-import { useApp } from "./hooks.ts";
+import { useApp, useBusy } from "./hooks.ts";
 import { Copy, Share } from "./icons.tsx";
 
 /** ShareSheet hands the room's link on: by the system's own sheet, as a copy, as a picture for another phone's camera. */
-export function ShareSheet({ room, title, hosts, close }: { room: string; title: string; hosts: boolean; close: () => void }): JSX.Element {
-  const listeners = linkOf(location.origin, room);
+export function ShareSheet({ session, view, close }: { session: Session; view: View; close: () => void }): JSX.Element {
+  const listeners = linkOf(location.origin, view.id);
   return (
     <Dialog title={text.share.title} close={close}>
-      <Link label={text.share.listeners} url={listeners} title={title} />
+      <Link label={text.share.listeners} url={listeners} title={view.title} />
       <QR url={listeners} />
-      {hosts && (
-        <>
-          <Link label={text.share.speakers} url={`${listeners}?speak`} title={title} />
-          <p class="soft fine">{text.share.speakersLead}</p>
-        </>
-      )}
+      {moderates(session.role) && view.state === "live" && <Speakers session={session} view={view} />}
     </Dialog>
+  );
+}
+
+/** Speakers makes the link by which people are invited to the stage, shows it where it was made, and takes it back. */
+function Speakers({ session, view }: { session: Session; view: View }): JSX.Element {
+  const [made, setMade] = useState<MadeLink | null>(null);
+  const [busy, run] = useBusy();
+  const at = view.speakerLink?.at ?? "";
+  const key = made?.at === at ? made.key : loadLink(view.id, at);
+  const make = () =>
+    void run(async () => {
+      const fresh = newKey(crypto.getRandomValues(new Uint8Array(18)));
+      const link = { key: fresh, at: await session.room.openLink(fresh) };
+      keepLink(view.id, link);
+      setMade(link);
+    });
+  return (
+    <div class="share-link">
+      {at !== "" && key !== "" ? <Link label={text.share.speakers} url={speakersLinkOf(location.origin, view.id, key)} title={view.title} /> : <h3>{text.share.speakers}</h3>}
+      <p class="soft fine">{at !== "" && key === "" ? text.share.elsewhere : text.share.speakersLead}</p>
+      <div class="actions start">
+        {(at === "" || key === "") && (
+          <button type="button" class="plain" disabled={busy} onClick={make}>
+            {text.share.make}
+          </button>
+        )}
+        {at !== "" && (
+          <button type="button" class="plain" disabled={busy} onClick={() => void run(() => session.room.closeLink())}>
+            {text.share.takeBack}
+          </button>
+        )}
+      </div>
+    </div>
   );
 }
 
