@@ -47,7 +47,7 @@ func TestThePageOfAHost(t *testing.T) {
 	bob.hears(adasVoice, true)
 	bob.sees("Heard at")
 
-	// Cyd comes by the link for speakers: a hand is up at once, and hosts still decide.
+	// Cyd comes by a link that asks to speak: a hand is up at once, and hosts still decide.
 	cyd.open(mesh.urls[2] + link + "?raw&speak")
 	cyd.fill("Your name", "Cyd")
 	cyd.tick("I will keep to the house rules")
@@ -147,7 +147,7 @@ func TestThePageOfAHost(t *testing.T) {
 	cyd.sees("Your report was sent.")
 	ada.press("Share")
 	ada.until("sees a code to be photographed", `document.querySelector("svg.qr path")?.getAttribute("d").length > 1000`, patience)
-	ada.sees("?speak")
+	ada.sees("Make a link for speakers")
 	ada.look("share")
 	ada.press("Close")
 
