@@ -15,7 +15,10 @@ func TestRulesNameWhatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	families, err := New("test", "none").registry.Gather()
+	set := New("test", "none")
+	set.Members("eu", "alive").Set(1) // there once there are others
+	set.LinkRTT("eu").Set(1)
+	families, err := set.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,10 +26,31 @@ func TestRulesNameWhatIsThere(t *testing.T) {
 	for _, f := range families {
 		exported[f.GetName()] = true
 	}
-	named := regexp.MustCompile(`\brotunda_\w+`).FindAllString(string(rules), -1)
+	dashboards, err := filepath.Glob("../deploy/grafana/*.json")
+	if err != nil || len(dashboards) < 5 {
+		t.Fatalf("%d dashboards, %v", len(dashboards), err)
+	}
+	drawn := string(rules)
+	recorded := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)record: (\S+)`).FindAllStringSubmatch(string(rules), -1) {
+		recorded[m[1]] = true
+	}
+	for _, file := range dashboards {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		drawn += string(b)
+	}
+	for _, name := range regexp.MustCompile(`\brotunda:[\w:]+`).FindAllString(drawn, -1) {
+		if !recorded[name] {
+			t.Errorf("%s is named and no rule records it", name)
+		}
+	}
+	named := regexp.MustCompile(`\brotunda_\w+`).FindAllString(drawn, -1)
 	for _, name := range named {
-		if !exported[strings.TrimSuffix(name, "_bucket")] {
-			t.Errorf("a rule names %s, which no node exports", name)
+		if !exported[name] && !exported[regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")] {
+			t.Errorf("a rule or a dashboard names %s, which no node exports", name)
 		}
 	}
 	pages := map[string]bool{}
