@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rotunda"
+	"rotunda/control/disk"
 	"rotunda/control/eventlog"
 	"rotunda/control/fence"
 	"rotunda/control/room"
@@ -73,6 +74,7 @@ type Config struct {
 	Fence   *fence.Ring      // nil: this node neither makes nor reads fenced rooms
 	Metrics *metrics.Set     // nil: counts nothing
 	Logger  *slog.Logger     // nil: discards
+	Disk    *disk.Disk       // where Witness and Outage.Dir are; nil: the machine's
 }
 
 // Summary is a room in the directory.
@@ -119,6 +121,9 @@ func New(cfg Config) *Control {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Disk == nil {
+		cfg.Disk = new(disk.Disk)
+	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.Discard()
 	}
@@ -128,7 +133,7 @@ func New(cfg Config) *Control {
 		wake:   make(chan struct{}, 1),
 		rooms:  map[rotunda.RoomID]*follower{},
 	}
-	c.witness, c.folding = newWitness(cfg.Witness, cfg.Logger), make(chan *follower, foldingMax)
+	c.witness, c.folding = newWitness(cfg.Disk, cfg.Witness, cfg.Logger), make(chan *follower, foldingMax)
 	c.directory.changed = make(chan struct{}, 1)
 	c.locks = newLocks()
 	c.outage = newOutage(c)

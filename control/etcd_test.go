@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/control/disk"
 	"rotunda/control/etcdlog"
 	"rotunda/control/eventlog"
 	"rotunda/control/room"
@@ -134,7 +135,7 @@ func BenchmarkOpen(b *testing.B) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			for b.Loop() {
-				f := c.newFollower(id, newWitness("", nil))
+				f := c.newFollower(id, newWitness(new(disk.Disk), "", nil))
 				if err := c.load(b.Context(), f); err != nil || f.state.Seq != events {
 					b.Fatal(err)
 				}

@@ -1,280 +1,246 @@
 package control
 
 import (
-	"bufio"
 	"bytes"
-	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"rotunda/control/etcdlog"
+	"rotunda/control/disk"
 	"rotunda/control/eventlog"
-	"rotunda/control/room"
 )
 
-// A kill is where a process ends: at the number-th write of that kind, before it, after it and before anybody is told, or
-// some time after it has begun. The kind "moment" is any moment.
+// The longer run: make kills.
+var (
+	killDecisions = flag.Int("kill.decisions", 0, "TestKilled goes on until so many decisions were acknowledged, in many rooms at once")
+	killTime      = flag.Duration("kill.time", 15*time.Minute, "and no longer than this")
+)
+
+// killRooms is in how many rooms the longer run decides at once: the log syncs the appends of all of them together.
+const killRooms = 48
+
+// killLife is how long a process of the longer run works at most.
+const killLife = 20 * time.Second
+
+// killParts is how many folders processes are killed over side by side.
+const killParts = 3
+
+// A kill is where a process ends: at the N-th step of that kind, before it, during it or after it and before anybody is
+// told. The kind "moment" is any moment.
 type kill struct {
-	kind  string // append, snapshot, prune, moment
-	when  string // before, during, after
-	n     int
-	delay time.Duration
+	Kind  string // append, snapshot, prune: of the log; "outbox write" and so on: of a file; moment
+	When  string // before, during, after
+	N     int
+	Delay time.Duration
+	At    time.Duration // then at the latest; 0: none
+	Round int
+	Rooms int
 }
 
-// killing ends the process at one of its log's writes.
-type killing struct {
-	eventlog.Log
-	kill
-	seen atomic.Int64
-}
-
-func die() {
-	syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {} // it comes at once, but not within this call
-}
-
-func (k *killing) at(kind string, write func()) {
-	if k.kind != kind || k.seen.Add(1) != int64(k.n) {
-		write()
-		return
+// killSites lists each kind of step that changes anything on the disk, before it, during it and after it.
+func killSites() (sites []kill) {
+	kinds := []string{"append", "snapshot", "prune", "outbox " + disk.Remove}
+	for _, step := range []string{disk.Open, disk.Write, disk.Sync, disk.Rename, disk.SyncFolder} {
+		kinds = append(kinds, "outbox "+step, "witness "+step)
 	}
-	switch k.when {
-	case "before":
-		die()
-	case "during":
-		time.AfterFunc(k.delay, die)
+	for _, kind := range kinds {
+		for _, when := range []string{"before", "during", "after"} {
+			sites = append(sites, kill{Kind: kind, When: when})
+		}
 	}
-	write()
-	die()
+	return append(sites, kill{Kind: "moment"})
 }
 
-func (k *killing) Append(ctx context.Context, id roomID, b eventlog.Batch) (p eventlog.Position, err error) {
-	k.at("append", func() { p, err = k.Log.Append(ctx, id, b) })
-	return p, err
-}
+// What a process can say of a command or a file before it is killed.
+const (
+	ackKept    = "kept"    // by the log: the position is one of its chain, and the command's first event is there
+	ackFact    = "fact"    // without the log, which is to have it later
+	ackRefused = "refused" // nothing has happened
+	ackWitness = "witness" // the file of the last positions is on the disk, and has this one
+)
 
-func (k *killing) PutSnapshot(ctx context.Context, id roomID, s eventlog.Snapshot) (err error) {
-	k.at("snapshot", func() { err = k.Log.PutSnapshot(ctx, id, s) })
-	return err
-}
-
-func (k *killing) Prune(ctx context.Context, id roomID, keep func(eventlog.Entry) bool) (err error) {
-	k.at("prune", func() { err = k.Log.Prune(ctx, id, keep) })
-	return err
-}
-
-// ack is what a process said of a command before it was killed: the position after it, or that it was refused.
+// ack is what a process said.
 type ack struct {
-	command string // id of its first event
-	at      eventlog.Position
-	refused bool
+	room roomID
+	what string
+	id   string // of the command's first event
+	at   eventlog.Position
 }
 
 func (a ack) String() string {
-	return fmt.Sprintf("%s %d %x %v", a.command, a.at.Seq, a.at.Hash[:], a.refused)
+	return fmt.Sprintf("%s %s %s %d %x", a.room, a.what, a.id, a.at.Seq, a.at.Hash[:])
 }
 
 func parseAck(line string) (a ack, err error) {
 	var hash []byte
-	_, err = fmt.Sscanf(line, "%s %d %x %t", &a.command, &a.at.Seq, &hash, &a.refused)
+	_, err = fmt.Sscanf(line, "%s %s %s %d %x", &a.room, &a.what, &a.id, &a.at.Seq, &hash)
+	if err == nil && len(hash) != len(a.at.Hash) {
+		err = errors.New("cut off")
+	}
 	copy(a.at.Hash[:], hash)
 	return a, err
 }
 
-// A process that decides about a room is killed at every place where it writes, again and again, over one folder. The next
-// process finds all that was acknowledged, in the same order, and nothing that was refused; snapshots and folding never
-// leave the room unreadable; and the witness of what was seen fits.
+// A process that decides about rooms is killed at every step by which it changes the disk, again and again, over one folder:
+// what it appends and folds, the decisions that it keeps while the log is away, and the file of what it has seen. The next
+// process finds all that was acknowledged, in the same order and once, and nothing that was refused; and neither half a file
+// nor a log that folding has left unreadable.
 func TestKilled(t *testing.T) {
-	rounds := 11
-	if testing.Short() {
-		rounds = 4
-	}
-	if n, err := strconv.Atoi(os.Getenv("ROTUNDA_KILLS")); err == nil {
-		rounds = n
-	}
 	seed := uint64(time.Now().UnixNano())
 	if s, err := strconv.ParseUint(os.Getenv("ROTUNDA_SEED"), 10, 64); err == nil {
 		seed = s
 	}
-	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	kinds, whens := []string{"append", "snapshot", "prune", "moment"}, []string{"before", "during", "after"}
-	dir := t.TempDir()
-	var acks []ack
-	for round := range rounds {
-		k := kill{kind: kinds[round%len(kinds)], when: whens[round/len(kinds)%len(whens)], n: 1, delay: time.Duration(random.IntN(400)) * time.Microsecond}
-		switch k.kind {
-		case "append":
-			k.n = 1 + random.IntN(50)
-		case "moment":
-			k.delay = time.Duration(400+random.IntN(1200)) * time.Millisecond
+	sites := killSites()
+	random.Shuffle(len(sites), func(i, j int) { sites[i], sites[j] = sites[j], sites[i] })
+	if *killDecisions > 0 {
+		k := newKilling(t, seed, killRooms)
+		for i, began := 0, time.Now(); k.decisions < *killDecisions && time.Since(began) < *killTime; i++ {
+			k.round(sites[i%len(sites)])
 		}
-		acks = append(acks, lifeOf(t, dir, round, k, acks)...)
-		if t.Failed() {
-			t.Fatalf("seed %d, round %d, killed at %+v", seed, round, k)
-		}
+		k.end()
+		return
 	}
-	lifeOf(t, dir, rounds, kill{kind: "moment", delay: time.Minute}, acks)
-	t.Logf("killed %d times; %d commands were acknowledged or refused", rounds, len(acks))
-	if len(acks) < 10*rounds {
-		t.Errorf("only %d commands", len(acks))
+	if testing.Short() {
+		sites = sites[:2*killParts]
+	}
+	for part := range killParts {
+		t.Run(fmt.Sprint(part), func(t *testing.T) {
+			t.Parallel() // most of it is waiting
+			k := newKilling(t, seed+uint64(part), 1)
+			for i := part; i < len(sites); i += killParts {
+				k.round(sites[i])
+			}
+			k.end()
+		})
 	}
 }
 
-// lifeOf runs a process that checks what the ones before it said and goes on until it is killed. It returns what it said.
-func lifeOf(t *testing.T, dir string, round int, k kill, before []ack) (said []ack) {
-	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledChild$")
-	child.Env = append(os.Environ(), "ROTUNDA_TEST_DIR="+dir, fmt.Sprintf("ROTUNDA_TEST_KILL=%d %s %s %d %d", round, k.kind, k.when+".", k.n, k.delay))
+// killing is the processes one after the other and what they have said.
+type killing struct {
+	t      *testing.T
+	seed   uint64
+	random *rand.Rand
+	dir    string
+	rooms  int // that each decides about
+
+	rounds, decisions, facts, refused int
+
+	recent          []ack // of the last process
+	last, witnessed map[roomID]ack
+}
+
+func newKilling(t *testing.T, seed uint64, rooms int) *killing {
+	return &killing{
+		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), rooms: rooms,
+		last: map[roomID]ack{}, witnessed: map[roomID]ack{},
+	}
+}
+
+// end is the life of a process that only looks.
+func (k *killing) end() {
+	k.life(kill{Kind: "end"})
+	k.t.Logf("seed %d: killed %d times; %d decisions were acknowledged, %d of them without the log, and %d refused", k.seed, k.rounds, k.decisions, k.facts, k.refused)
+	if k.decisions < k.rounds || k.refused == 0 {
+		k.t.Error("too few: the test shows nothing")
+	}
+}
+
+// round is the life of a process that is killed.
+func (k *killing) round(at kill) {
+	at.N, at.Delay = 1, time.Duration(k.random.IntN(400))*time.Microsecond
+	switch {
+	case at.Kind == "moment":
+		at.Delay = time.Duration(k.random.IntN(1200)) * time.Millisecond
+	case at.Kind == "append":
+		at.N += k.random.IntN(50)
+	case strings.HasPrefix(at.Kind, "outbox"):
+		at.N += k.random.IntN(4)
+	}
+	if k.rooms > 1 { // most of the time goes by in starting: let them work
+		at.At = killLife
+		switch at.Kind {
+		case "append":
+			at.N = 1 + k.random.IntN(10_000)
+		case "snapshot", "prune":
+			at.N += k.random.IntN(20)
+		case "moment":
+			at.Delay = time.Duration(k.random.Int64N(int64(killLife)))
+		default:
+			at.N += k.random.IntN(10)
+		}
+	}
+	k.life(at)
+	if k.t.Failed() {
+		k.t.Fatalf("seed %d, round %d, killed at %+v", k.seed, k.rounds, at)
+	}
+	k.rounds++
+}
+
+// life runs a process that checks what the ones before it said and goes on until it is killed.
+func (k *killing) life(at kill) {
+	k.t.Helper()
+	at.Round, at.Rooms = k.rounds, k.rooms
+	order, err := json.Marshal(at)
+	if err != nil {
+		k.t.Fatal(err)
+	}
 	var in, out, problems bytes.Buffer
-	for _, a := range before[max(0, len(before)-3000):] {
+	for _, acks := range []map[roomID]ack{k.last, k.witnessed} {
+		for _, a := range acks {
+			fmt.Fprintln(&in, a)
+		}
+	}
+	for _, a := range k.recent {
 		fmt.Fprintln(&in, a)
 	}
+	child := exec.CommandContext(k.t.Context(), os.Args[0], "-test.run=^TestKilledChild$")
+	child.Env = append(os.Environ(), "ROTUNDA_TEST_DIR="+k.dir, "ROTUNDA_TEST_KILL="+string(order))
 	child.Stdin, child.Stdout, child.Stderr = &in, &out, &problems
-	err := child.Run()
+	err = child.Run()
 	var exit *exec.ExitError
 	killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+	before := k.recent
+	k.recent = nil
 	checked := false
 	for line := range strings.Lines(out.String()) {
 		switch a, err := parseAck(line); {
-		case strings.HasPrefix(line, "checked"):
+		case line == "checked\n":
 			checked = true
 		case err == nil && strings.HasSuffix(line, "\n"):
-			said = append(said, a)
+			k.note(a)
 		}
 	}
-	if !checked || k.delay < time.Minute && !killed {
-		t.Errorf("round %d: %v\n%s%s", round, err, out.String()[max(0, out.Len()-2000):], problems.String())
+	if !checked || at.Kind != "end" && !killed {
+		k.t.Errorf("round %d: %v\n%s%s", k.rounds, err, out.String()[max(0, out.Len()-2000):], problems.String())
 	}
-	return said
+	// What came without the log may come into it in a later life, which may be a short one.
+	k.recent = append(slices.DeleteFunc(before, func(a ack) bool { return a.what != ackFact }), k.recent...)
+	k.recent = k.recent[max(0, len(k.recent)-100_000):]
 }
 
-func TestKilledChild(t *testing.T) {
-	dir := os.Getenv("ROTUNDA_TEST_DIR")
-	if dir == "" {
-		t.Skip("only as a child of TestKilled")
-	}
-	var round int
-	var k kill
-	if _, err := fmt.Sscan(os.Getenv("ROTUNDA_TEST_KILL"), &round, &k.kind, &k.when, &k.n, &k.delay); err != nil {
-		t.Fatal(err)
-	}
-	k.when = strings.TrimSuffix(k.when, ".")
-	store, err := etcdlog.Open(t.Context(), etcdlog.Config{Name: "one", DataDir: filepath.Join(dir, "log")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	n := startWith(t, Config{Log: &killing{Log: store, kill: k}, Node: "n1", Witness: filepath.Join(dir, "witness")})
-	if round == 0 {
-		if _, _, err := n.Create(WithKey(t.Context(), "the room"), ada, room.Create{Title: "Talk"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	rooms, err := store.Rooms(t.Context(), "")
-	if err != nil || len(rooms) != 1 {
-		t.Fatalf("rooms %v, %v", rooms, err)
-	}
-	id := rooms[0]
-	checkAcks(t, store, id)
-	if err := n.get(id).CheckInvariants(); err != nil {
-		t.Fatal(err)
-	}
-	if t.Failed() {
-		return
-	}
-	fmt.Println("checked")
-	if k.delay >= time.Minute {
-		return
-	}
-	if k.kind == "moment" {
-		time.AfterFunc(k.delay, die)
-	}
-	for i := 0; ; i++ {
-		ctx := WithKey(t.Context(), fmt.Sprintf("%d-%d", round, i))
-		who, cmd := ada, room.Command(room.Publish{Node: "n1"})
-		if i%10 == 9 {
-			who, cmd = bob, room.End{}
-		}
-		_, err := n.Do(ctx, id, who, cmd)
-		f, ferr := n.acquire(t.Context(), id)
-		if ferr != nil {
-			t.Fatal(ferr)
-		}
-		_, at := f.current()
-		n.release(f)
-		a := ack{command: eventID(onceID(ctx, id, who, cmd, 0), 0), at: at, refused: errors.Is(err, room.ErrForbidden)}
-		if err != nil && !a.refused {
-			t.Fatal(err)
-		}
-		fmt.Println(a)
-	}
-}
-
-// checkAcks reads from standard input what the processes before have said, and compares it with the log.
-func checkAcks(t *testing.T, store *etcdlog.Log, id roomID) {
-	t.Helper()
-	r, err := eventlog.Verify(t.Context(), store, id)
-	if err != nil || r.Err != nil {
-		t.Fatalf("verify: %+v, %v", r, err)
-	}
-	positions, present := map[uint64]eventlog.Position{}, map[string]bool{}
-	at := eventlog.Position{}
-	for {
-		_, end, err := store.Read(t.Context(), id, at, 1)
-		if errors.Is(err, eventlog.ErrPruned) {
-			found, err := store.Segments(t.Context(), id, at.Seq)
-			if err != nil || len(found) == 0 {
-				t.Fatalf("segments from %d: %v, %v", at.Seq, found, err)
-			}
-			if at, err = found[0].End(id); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if at == end {
-			break
-		}
-		entries, _, err := store.Read(t.Context(), id, at, eventlog.ReadMax)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			at = eventlog.Position{Seq: e.Seq, Hash: e.Hash(id)}
-			positions[at.Seq], present[e.ID] = at, true
-		}
-	}
-	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		a, err := parseAck(in.Text())
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch {
-		case a.refused && present[a.command]:
-			t.Errorf("%s was refused and is in the log", a.command)
-		case a.at.Seq > r.End.Seq:
-			t.Errorf("acknowledged at %v, the log ends at %v", a.at, r.End)
-		case positions[a.at.Seq].Seq > 0 && positions[a.at.Seq] != a.at:
-			t.Errorf("acknowledged at %v, the log has %v", a.at, positions[a.at.Seq])
-		case positions[a.at.Seq].Seq > 0 && !a.refused && !present[a.command]:
-			t.Errorf("%s was acknowledged and is not in the log", a.command)
-		case positions[a.at.Seq].Seq == 0: // folded
-			if _, _, err := store.Read(t.Context(), id, a.at, 1); !errors.Is(err, eventlog.ErrPruned) && err != nil {
-				t.Errorf("acknowledged at %v: %v", a.at, err)
-			}
-		}
+func (k *killing) note(a ack) {
+	k.recent = append(k.recent, a)
+	switch a.what {
+	case ackKept:
+		k.decisions++
+		k.last[a.room] = a
+	case ackFact:
+		k.decisions++
+		k.facts++
+	case ackRefused:
+		k.refused++
+	case ackWitness:
+		k.witnessed[a.room] = a
 	}
 }

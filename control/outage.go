@@ -151,7 +151,11 @@ func (o *outage) keep(f Fact) error {
 	if o.box == nil {
 		return errors.New("no folder for what waits for the log")
 	}
-	return o.box.put(f)
+	data, err := f.encode(0, openly)
+	if err != nil {
+		return err
+	}
+	return o.box.Put(f.ID, data)
 }
 
 // spread sends a fact to all nodes.

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/control/disk"
 	"rotunda/control/room"
 )
 
 // outage is what a Control knows of decisions that are not in the log yet.
 type outage struct {
 	c    *Control
-	cfg  *Outage // nil: there are none
-	box  *box    // nil: the folder cannot be used
+	cfg  *Outage   // nil: there are none
+	box  *disk.Box // nil: the folder cannot be used
 	wake chan struct{}
 
 	mu        sync.Mutex // guards what follows
@@ -57,7 +58,7 @@ func newOutage(c *Control) *outage {
 	if o.cfg == nil {
 		return o
 	}
-	b, facts, err := openBox(o.cfg.Dir)
+	b, facts, err := openBox(c.cfg.Disk, o.cfg.Dir)
 	if err != nil {
 		c.cfg.Logger.Error("decisions of before that were to be appended to the log", "error", err)
 	}
@@ -203,7 +204,7 @@ func (o *outage) drop(id rotunda.RoomID, facts []Fact) {
 		if o.box == nil {
 			continue
 		}
-		if err := o.box.drop(name); err != nil {
+		if err := o.box.Drop(name); err != nil {
 			o.c.cfg.Logger.Warn("a decision that is in the log stays on the disk", "error", err)
 		}
 	}

@@ -11,12 +11,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"rotunda"
+	"rotunda/control/disk"
 	"rotunda/control/eventlog"
 )
 
@@ -38,6 +38,7 @@ const (
 //	<seq> <hash, 64 hex digits> <room>
 //	sha256 <64 hex digits>
 type witness struct {
+	disk   *disk.Disk
 	path   string
 	logger *slog.Logger
 
@@ -52,8 +53,8 @@ type seen struct {
 	note uint64 // grows with every note: the oldest are forgotten first
 }
 
-func newWitness(path string, logger *slog.Logger) *witness {
-	return &witness{path: path, logger: logger, seen: map[rotunda.RoomID]seen{}}
+func newWitness(d *disk.Disk, path string, logger *slog.Logger) *witness {
+	return &witness{disk: d, path: path, logger: logger, seen: map[rotunda.RoomID]seen{}}
 }
 
 // note remembers a position, unless a later one is known.
@@ -184,39 +185,13 @@ func (w *witness) save() error {
 		fmt.Fprintf(&b, "%d %x %s\n", l.at.Seq, l.at.Hash[:], l.room)
 	}
 	b.WriteString(witnessSum(b.Bytes()))
-	err := replace(w.path, b.Bytes())
+	err := w.disk.Replace(w.path, b.Bytes())
 	if err != nil {
 		w.mu.Lock()
 		w.dirty = true
 		w.mu.Unlock()
 	}
 	return err
-}
-
-// replace writes a file so that after a crash there is either the old one or the new one.
-func replace(path string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // checkWitness compares what this node saw before its restart with the log, room by room, so that a log that was rolled

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rotunda"
+	"rotunda/control/disk"
 	"rotunda/control/eventlog"
 )
 
@@ -19,7 +20,7 @@ func position(seq uint64) eventlog.Position {
 
 func TestWitnessFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "folder", "witness")
-	w := newWitness(path, slog.New(slog.DiscardHandler))
+	w := newWitness(new(disk.Disk), path, slog.New(slog.DiscardHandler))
 	w.load() // there is none
 	w.note("a", position(5))
 	w.note("b", position(300))
@@ -29,7 +30,7 @@ func TestWitnessFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	again := newWitness(path, w.logger)
+	again := newWitness(new(disk.Disk), path, w.logger)
 	again.load()
 	for id, want := range map[rotunda.RoomID]eventlog.Position{"a": position(5), "b": position(300)} {
 		if got, ok := again.position(id); !ok || got != want {
@@ -44,10 +45,10 @@ func TestWitnessFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range whole { // every byte counts
-		if err := newWitness("", w.logger).parse(flipped(whole, i)); !errors.Is(err, errWitness) {
+		if err := newWitness(new(disk.Disk), "", w.logger).parse(flipped(whole, i)); !errors.Is(err, errWitness) {
 			t.Errorf("byte %d flipped: %v", i, err)
 		}
-		if err := newWitness("", w.logger).parse(whole[:i]); !errors.Is(err, errWitness) {
+		if err := newWitness(new(disk.Disk), "", w.logger).parse(whole[:i]); !errors.Is(err, errWitness) {
 			t.Errorf("cut to %d bytes: %v", i, err)
 		}
 	}
@@ -55,7 +56,7 @@ func TestWitnessFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	damaged := newWitness(path, slog.New(slog.NewTextHandler(&said, nil)))
+	damaged := newWitness(new(disk.Disk), path, slog.New(slog.NewTextHandler(&said, nil)))
 	damaged.load()
 	if _, ok := damaged.position("a"); ok || !bytes.Contains(said.Bytes(), []byte("level=ERROR")) {
 		t.Errorf("a damaged file vouches for something, or nothing is said: %s", said.String())
@@ -73,7 +74,7 @@ func flipped(b []byte, at int) []byte {
 
 // A node that has seen more rooms than it may remember forgets those that it has had nothing to do with for longest.
 func TestWitnessIsBounded(t *testing.T) {
-	w := newWitness(filepath.Join(t.TempDir(), "witness"), slog.New(slog.DiscardHandler))
+	w := newWitness(new(disk.Disk), filepath.Join(t.TempDir(), "witness"), slog.New(slog.DiscardHandler))
 	w.note("first", position(1))
 	for i := range 2 * witnessMax {
 		w.note(rotunda.RoomID(fmt.Sprintf("%064d", i)), eventlog.Position{Seq: ^uint64(0)})
@@ -93,7 +94,7 @@ func TestWitnessIsBounded(t *testing.T) {
 	if err := w.save(); err != nil {
 		t.Fatal(err)
 	}
-	again := newWitness(w.path, w.logger)
+	again := newWitness(new(disk.Disk), w.path, w.logger)
 	again.load()
 	if len(again.seen) != len(w.seen) {
 		t.Errorf("%d rooms come back of %d", len(again.seen), len(w.seen))
