@@ -30,6 +30,7 @@ const (
 // links.
 func (n *Node) refusals() *people.Outage {
 	return &people.Outage{
+		Dir: filepath.Join(n.cfg.Data, "refusals"),
 		Seal: func(message []byte) ([]byte, error) {
 			return nodecert.Seal(n.identity.Load().Certificate, refusalContext, message)
 		},

@@ -3,6 +3,7 @@ package people
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,9 @@ type Outage struct {
 	Seal   func(message []byte) ([]byte, error) // signs as this node
 	Open   func(sealed []byte) ([]byte, error)  // fails for what no node of the mesh has sealed
 	Spread func(sealed []byte) error            // to every node, which hands it to Heard. Does not block
+	// Dir is the folder of this node's own refusals that are not in the log yet: what was acknowledged outlives a crash. It is
+	// made where it does not exist. Empty: they are kept nowhere.
+	Dir string
 }
 
 // heldFact is a refusal that is in force and not in the log yet.
@@ -55,7 +59,73 @@ func (s *Store) withoutLog(f Fact) error {
 	if err := s.cfg.Outage.Spread(sealed); err != nil {
 		s.cfg.Logger.Warn("a refusal without the log stays on this node for now", "error", err)
 	}
+	if err := s.keep(f.ID, message); err != nil {
+		s.cfg.Logger.Error("a refusal is in force and may be lost if this node ends before the log is back", "error", err)
+		return fmt.Errorf("refusal: %w: %v", ErrUnknownOutcome, err)
+	}
 	return nil
+}
+
+// openBox takes up what this node had acknowledged and not written down when it ended.
+func (s *Store) openBox() {
+	if s.cfg.Outage == nil || s.cfg.Outage.Dir == "" {
+		return
+	}
+	box, items, err := s.cfg.Disk.Box(s.cfg.Outage.Dir)
+	if err != nil {
+		s.cfg.Logger.Error("refusals of before that were to be written down", "error", err)
+	}
+	s.box = box
+	for name, data := range items {
+		var f Fact
+		err := json.Unmarshal(data, &f)
+		if err == nil && (f.ID != name || !restricts(f.Type)) {
+			err = ErrInvalid
+		}
+		if err == nil {
+			err = s.hold(f, true)
+		}
+		if err != nil { // it stays where it is, for somebody to look at
+			s.cfg.Logger.Error("a refusal of before", "file", box.Path(name), "error", err)
+			continue
+		}
+		s.kept[name] = struct{}{}
+	}
+}
+
+// keep has a refusal of this node on the disk until it comes back from the log.
+func (s *Store) keep(id string, message []byte) error {
+	if s.cfg.Outage.Dir == "" {
+		return nil
+	}
+	if s.box == nil {
+		return errors.New("no folder for what waits for the log")
+	}
+	if err := s.box.Put(id, message); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept[id] = struct{}{}
+	return nil
+}
+
+// sweep takes from the disk what has come back from the log.
+func (s *Store) sweep() {
+	var gone []string
+	s.mu.Lock()
+	for id := range s.kept {
+		if _, held := s.held[id]; !held {
+			gone = append(gone, id)
+			delete(s.kept, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range gone {
+		if err := s.box.Drop(id); err != nil {
+			s.cfg.Logger.Warn("a refusal that is in the log stays on the disk", "error", err)
+		}
+	}
 }
 
 // Heard takes in what another node has spread. Errors: ErrInvalid, ErrFull, those of Outage.Open.
@@ -123,6 +193,7 @@ func (s *Store) deliver(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		s.sweep()
 		due := s.due()
 		if len(due) > 0 && s.catchUp(ctx) != nil {
 			continue // the log is still away

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +157,77 @@ func TestRefusalOutlivesItsNode(t *testing.T) {
 		if err := other.Refused(claims("eve", "x", time.Now())); !errors.Is(err, people.ErrBanned) {
 			t.Errorf("%v, want ErrBanned", err)
 		}
+	})
+}
+
+// A node that decided dies before anybody has heard of it. When it is back it still refuses whom it had refused, with the log
+// or without, and writes it down once; what a crash has left half written counts for nothing.
+func TestRefusalOutlivesACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, dir := new(faultyLog), t.TempDir()
+		run := func() (s *people.Store, stop func()) {
+			o := (&links{}).outage(0)
+			o.Dir = filepath.Join(dir, "refusals")
+			s = people.New(people.Config{Log: log, Outage: o})
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Run(ctx) }()
+			return s, func() { cancel(); <-ended }
+		}
+		s, stop := run()
+		<-s.Ready()
+		log.away.Store(true)
+		if err := s.Ban(t.Context(), "olga", "eve", "spam"); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		files, err := filepath.Glob(filepath.Join(dir, "refusals", "*"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("files %v, %v", files, err)
+		}
+		if err := os.WriteFile(files[0]+".half", []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log.away.Store(false)
+		s, stop = run()
+		<-s.Ready()
+		if err := s.Refused(claims("eve", "x", time.Now())); !errors.Is(err, people.ErrBanned) {
+			t.Errorf("after a crash: %v, want ErrBanned", err)
+		}
+		time.Sleep(5 * time.Second)
+		stop()
+		entries, _, err := log.Read(t.Context(), people.Chain, eventlog.Position{}, eventlog.ReadMax)
+		if err != nil || len(entries) != 1 {
+			t.Errorf("%d entries in the log, %v, want the ban once", len(entries), err)
+		}
+		if files, _ := os.ReadDir(filepath.Join(dir, "refusals")); len(files) > 0 {
+			t.Errorf("%d files are left", len(files))
+		}
+	})
+}
+
+// The folder cannot be written: the refusal is in force, and who made it is told that it may be lost.
+func TestRefusalIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, o := new(faultyLog), (&links{}).outage(0)
+		o.Dir = filepath.Join(t.TempDir(), "refusals")
+		s := people.New(people.Config{Log: log, Outage: o})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		<-s.Ready()
+		log.away.Store(true)
+		if err := os.RemoveAll(o.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Ban(t.Context(), "olga", "eve", "spam"); !errors.Is(err, people.ErrUnknownOutcome) {
+			t.Errorf("ban: %v, want ErrUnknownOutcome", err)
+		}
+		if err := s.Refused(claims("eve", "x", time.Now())); !errors.Is(err, people.ErrBanned) {
+			t.Errorf("%v, want ErrBanned", err)
+		}
+		cancel()
+		<-ended
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"rotunda/control/disk"
 	"rotunda/control/eventlog"
 	"rotunda/control/token"
 )
@@ -41,6 +42,7 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: discards
 	Outage *Outage          // nil: without the log nobody new is refused
+	Disk   *disk.Disk       // where Outage.Dir is; nil: the machine's
 }
 
 // Store is this node's view of the people's chain and its way to write to it. New makes one; Run makes it work.
@@ -49,6 +51,7 @@ type Store struct {
 	writing chan struct{} // capacity 1: holds a token while one of this node's writes is under way; never closed
 	ready   chan struct{} // closed when the chain has been read
 	changed chan struct{} // capacity 1, one token for one refusal more or several; never closed
+	box     *disk.Box     // nil: there is none
 
 	mu     sync.RWMutex // guards the rest
 	state  *State
@@ -58,6 +61,7 @@ type Store struct {
 	loaded bool
 	held   map[string]heldFact // by the fact's id
 	over   *State              // of held
+	kept   map[string]struct{} // what is in box
 }
 
 // New returns a Store. It panics where Log is missing.
@@ -71,10 +75,15 @@ func New(cfg Config) *Store {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Store{
-		cfg: cfg, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}, 1), state: NewState(),
-		held: map[string]heldFact{}, over: NewState(),
+	if cfg.Disk == nil {
+		cfg.Disk = new(disk.Disk)
 	}
+	s := &Store{
+		cfg: cfg, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}, 1), state: NewState(),
+		held: map[string]heldFact{}, over: NewState(), kept: map[string]struct{}{},
+	}
+	s.openBox()
+	return s
 }
 
 // Run follows the chain until ctx ends. It may be called once.
