@@ -9,7 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,12 +128,39 @@ func (tr truth) look(ctx context.Context, r eventlog.Reader) (fate, string) {
 
 const damageSeed = 20261123
 
+// damage is a bit flipped in a file, or its end cut off.
+type damage struct {
+	at  int
+	bit byte // 0: the file ends at at
+}
+
+func (d damage) String() string {
+	if d.bit == 0 {
+		return fmt.Sprintf("cut to %d bytes", d.at)
+	}
+	return fmt.Sprintf("byte %d ^ %02x", d.at, d.bit)
+}
+
+// damages draws n of them, a tenth of them cuts.
+func damages(random *rand.Rand, whole []byte, n int) []damage {
+	used := usedPart(whole)
+	out := make([]damage, n)
+	for i := range out {
+		if i%10 == 0 {
+			out[i] = damage{at: random.IntN(len(whole))}
+		} else {
+			out[i] = damage{used[random.IntN(len(used))], 1 << random.IntN(8)}
+		}
+	}
+	return out
+}
+
 // Bits are flipped and ends cut off in the file of etcd's store: what is read then is what was there, or an error that
 // names the place. Nothing else is served, and nothing ends the process.
 func TestDamagedFile(t *testing.T) {
-	rounds := 1000
+	rounds := 10_000
 	if testing.Short() {
-		rounds = 150
+		rounds = 500
 	}
 	dir := t.TempDir()
 	l := open(t, Config{Name: "one", DataDir: dir})
@@ -148,35 +179,61 @@ func TestDamagedFile(t *testing.T) {
 	if got, why := tr.look(t.Context(), reader{f}); got != harmless {
 		t.Fatalf("the file as it is: %s", why)
 	}
-	used := usedPart(whole)
-	random := rand.New(rand.NewPCG(damageSeed, 0))
-	count := map[fate]int{}
-	for i := range rounds {
-		b := whole
-		what := ""
-		if i%10 == 0 {
-			n := random.IntN(len(whole))
-			b, what = whole[:n], fmt.Sprintf("cut to %d bytes", n)
-		} else {
-			at := used[random.IntN(len(used))]
-			b = bytes.Clone(whole)
-			b[at] ^= 1 << random.IntN(8)
-			what = fmt.Sprintf("byte %d", at)
-		}
-		got, why := named, ""
-		if f, err := readFolder(bytes.NewReader(b), int64(len(b))); err == nil {
-			got, why = tr.look(t.Context(), reader{f})
-		} else if !errors.Is(err, eventlog.ErrBroken) {
-			t.Errorf("seed %d, round %d, %s: %v, want ErrBroken", damageSeed, i, what, err)
-		}
-		if count[got]++; got == silent {
-			t.Errorf("seed %d, round %d, %s: %s", damageSeed, i, what, why)
-		}
-	}
+	count := tr.tryAll(t, whole, f, damages(rand.New(rand.NewPCG(damageSeed, 0)), whole, rounds))
 	t.Logf("seed %d: of %d flips and cuts %d were named, %d hurt nothing that is in use", damageSeed, rounds, count[named], count[harmless])
 	if count[named] < rounds/4 {
 		t.Errorf("only %d of %d were found: the test damages nothing", count[named], rounds)
 	}
+}
+
+// tryAll reads a file with each of the damages by itself, on all cores, and counts what became of them. sound is what it holds.
+func (tr truth) tryAll(t *testing.T, whole []byte, sound folder, all []damage) map[fate]int {
+	var next atomic.Int64
+	var mu sync.Mutex // guards count
+	count := map[fate]int{}
+	var g sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() {
+			b := bytes.Clone(whole)
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				d := all[i]
+				got, why := tr.try(t.Context(), b, sound, d)
+				if got == silent {
+					t.Errorf("seed %d, round %d, %v: %s", damageSeed, i, d, why)
+				}
+				mu.Lock()
+				count[got]++
+				mu.Unlock()
+			}
+		})
+	}
+	g.Wait()
+	return count
+}
+
+// try damages b, reads it and puts it right again.
+func (tr truth) try(ctx context.Context, b []byte, sound folder, d damage) (fate, string) {
+	cut := b
+	if d.bit == 0 {
+		cut = b[:d.at]
+	} else {
+		b[d.at] ^= d.bit
+		defer func() { b[d.at] ^= d.bit }()
+	}
+	f, err := readFolder(bytes.NewReader(cut), int64(len(cut)))
+	switch {
+	case errors.Is(err, eventlog.ErrBroken):
+		return named, err.Error()
+	case err != nil:
+		return silent, fmt.Sprintf("%v, want ErrBroken", err)
+	case slices.EqualFunc(f, sound, row.equal):
+		return harmless, ""
+	}
+	return tr.look(ctx, reader{f})
+}
+
+func (r row) equal(o row) bool {
+	return r.key == o.key && r.changed == o.changed && bytes.Equal(r.value, o.value)
 }
 
 // usedPart lists the bytes of a file that are not in long runs of zeros.
