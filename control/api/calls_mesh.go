@@ -35,6 +35,14 @@ type (
 		SetCookie string `header:"Set-Cookie" doc:"Keeps the guest's identity in the browser: asking again gives the same user."`
 		Body      guestAnswerBody
 	}
+	doorBody struct {
+		Guests bool    `json:"guests" doc:"Whether whoever gives a name may come in."`
+		SignIn bool    `json:"signIn" doc:"Whether there are accounts to sign in with: /v1/sign-in."`
+		Create Creator `json:"create" enum:"everyone,accounts,scope" doc:"Who may open rooms: whoever has a token; who has signed in; only whose token says so."`
+	}
+	doorAnswer struct {
+		Body doorBody
+	}
 	edgesCall struct {
 		Room string `query:"room" example:"k3v9q7m2x4ab" doc:"The room that is to be heard."`
 	}
@@ -73,6 +81,12 @@ func (a *API) registerMesh() {
 		about: "An identity and its token, where the operator allows guests. A browser that asks again stays the same guest.", status: http.StatusCreated, once: true,
 		rate: a.limits.guests, errors: []int{http.StatusForbidden, http.StatusConflict, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
 	}, a.createGuest)
+	register(a, operation{
+		id: "getDoor", method: http.MethodGet, path: "/v1/door", tag: "People", summary: "Ask how people come in",
+		about: "For a page to know what to offer: a name, signing in, or both.",
+	}, func(context.Context, *struct{}) (*doorAnswer, error) {
+		return &doorAnswer{doorBody{Guests: a.cfg.Signer != nil && a.cfg.Guests, SignIn: a.cfg.SignIn != nil, Create: a.cfg.Creator}}, nil
+	})
 	const tag = "Mesh"
 	register(a, operation{
 		id: "listEdges", method: http.MethodGet, path: "/v1/edges", tag: tag, summary: "List nodes to try",

@@ -40,6 +40,7 @@ type (
 		Code   string `query:"code" maxLength:"2048" doc:"What the provider's token is had for."`
 		Error  string `query:"error" maxLength:"128" doc:"Why there is no code."`
 		Secret string `cookie:"rotunda_sign_in" doc:"What ties the sign-in to this browser."`
+		Mode   string `header:"Sec-Fetch-Mode" hidden:"true"` // "navigate" where a person looks at the answer
 	}
 	signedInCall struct {
 		Secret string `cookie:"rotunda_sign_in" doc:"What ties the sign-in to this browser."`
@@ -92,7 +93,7 @@ func (a *API) registerSignIn() {
 	register(a, operation{
 		id: "signIn", method: http.MethodGet, path: signInPath, tag: tag, summary: "Begin to sign in",
 		about: "Sends the browser to the operator's identity provider (OpenID Connect, with PKCE), where the mesh has one. For browsers, which " +
-			"come back to the path in return, with #signed-in or #sign-in-cancelled behind it.",
+			"come back to the path in return, with #signed-in or #sign-in-cancelled behind it, or to the front page with #sign-in-refused.",
 		status: http.StatusSeeOther, rate: a.limits.signIns, addressed: true, errors: []int{http.StatusForbidden, http.StatusServiceUnavailable},
 	}, a.signIn)
 	register(a, operation{
@@ -145,7 +146,16 @@ func (a *API) signIn(ctx context.Context, in *signInCall) (*signInAnswer, error)
 	return &signInAnswer{Status: http.StatusSeeOther, Location: location, SetCookie: a.cookie(secret, int(oidc.FlowLife.Seconds()))}, nil
 }
 
+// signInCallback is comeBack, and for a person's browser a page in place of a problem's JSON.
 func (a *API) signInCallback(ctx context.Context, in *callbackCall) (*signInAnswer, error) {
+	answer, err := a.comeBack(ctx, in)
+	if err != nil && in.Mode == "navigate" {
+		return &signInAnswer{Status: http.StatusSeeOther, Location: "/#sign-in-refused", SetCookie: a.cookie("", -1)}, nil
+	}
+	return answer, err
+}
+
+func (a *API) comeBack(ctx context.Context, in *callbackCall) (*signInAnswer, error) {
 	if a.cfg.SignIn == nil {
 		return nil, errSignIn
 	}

@@ -71,6 +71,14 @@ func TestSignInCalls(t *testing.T) {
 		t.Errorf("the provider gave %d tokens", issuer.Given())
 	}
 	n.want(403, "POST", "/v1/guests", "", `{"name":"Gil"}`) // sign-in does not open the door to guests
+	for door, at := range map[string]*node{
+		`{"guests":false,"signIn":true,"create":"everyone"}`: n,
+		`{"guests":true,"signIn":false,"create":"accounts"}`: newNode(t, "us-east-1", new(eventlog.Memory), func(c *Config) { c.Creator = CreatorAccounts }),
+	} {
+		if a := at.want(200, "GET", "/v1/door", "", ""); strings.TrimSpace(a.raw) != door {
+			t.Errorf("the door says %s, want %s", a.raw, door)
+		}
+	}
 }
 
 func TestSignInRefused(t *testing.T) {
@@ -99,6 +107,10 @@ func TestSignInRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", what, a.status, a.raw)
 		}
 		checkProblem(t, what, a)
+	}
+	// Who looks at the answer gets a page; there is no token either.
+	if a := n.ask("GET", "/v1/sign-in/callback?state=x&code=y", "", "", "Sec-Fetch-Mode", "navigate"); a.status != 303 || a.header.Get("Location") != "/#sign-in-refused" {
+		t.Errorf("a person's browser: %d %s", a.status, a.header.Get("Location"))
 	}
 	// The person says no: back to where they were, without a token.
 	cookie, location := n.begin("/r/k3v9")

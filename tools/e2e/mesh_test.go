@@ -34,6 +34,7 @@ type mesh struct {
 	output *lines   // what rotunda up says; nil for a mesh that ran already
 
 	again map[int]<-chan struct{} // of nodes that were started again: closed when they have ended
+	pids  map[int]int             // of the same
 }
 
 // startMesh runs `rotunda up` and waits until every node serves. The mesh is stopped when the test ends.
@@ -62,7 +63,7 @@ func startMeshOf(t *testing.T, binary string, regions []string, env ...string) *
 		t.Fatalf("there is no binary to test: run `make build` first (%v)", err)
 	}
 	port := freePorts(t, len(regions))
-	m := &mesh{output: &lines{}, data: t.TempDir(), again: map[int]<-chan struct{}{}}
+	m := &mesh{output: &lines{}, data: t.TempDir(), again: map[int]<-chan struct{}{}, pids: map[int]int{}}
 	named := map[string]int{}
 	for i, region := range regions {
 		named[region]++
@@ -145,6 +146,9 @@ func (m *mesh) row(t *testing.T, i int) (admin string, pid int) {
 		pid, err := strconv.Atoi(found[3])
 		if err != nil {
 			t.Fatal(err)
+		}
+		if again, ok := m.pids[i]; ok {
+			pid = again
 		}
 		return found[2], pid
 	}

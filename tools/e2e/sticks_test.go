@@ -161,7 +161,7 @@ func (m *mesh) restart(t *testing.T, i int) {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	m.again[i] = ended
+	m.again[i], m.pids[i] = ended, node.Process.Pid
 	go func() { _ = node.Wait(); close(ended) }() // how it ends is other tests' concern
 	t.Cleanup(func() {
 		_ = node.Process.Signal(syscall.SIGTERM)

@@ -30,7 +30,7 @@ func previousBinary(t *testing.T) string {
 	return binary
 }
 
-// terminate asks the process of the i-th node, as it was started at first, to end, and waits until it has.
+// terminate asks the process of the i-th node to end, and waits until it has.
 func (m *mesh) terminate(t *testing.T, i int) {
 	t.Helper()
 	_, pid := m.row(t, i)

@@ -1,5 +1,5 @@
-// Package oidctest is a small OpenID provider for tests: discovery, keys and a token endpoint that checks codes, clients and
-// PKCE as a real one does, with real signatures. What it answers can be changed for one sign-in, to see it refused.
+// Package oidctest is a small OpenID provider for tests: discovery, keys, a page to sign in at and a token endpoint that checks
+// codes, clients and PKCE as a real one does, with real signatures. What it answers can be changed for one sign-in, to see it refused.
 //
 // Only tests import it. An Issuer may be used concurrently.
 package oidctest
@@ -14,6 +14,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"html"
+	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -42,6 +44,7 @@ type Issuer struct {
 	mu    sync.Mutex // guards the rest
 	codes map[string]grant
 	given int
+	next  func(*Token) // for the next who signs in by the page
 }
 
 // Token is what the provider will answer for one code.
@@ -76,6 +79,7 @@ func New(t testing.TB, alg string) *Issuer {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", s.discovery)
 	mux.HandleFunc("GET /keys", s.keys)
+	mux.HandleFunc("GET /authorize", s.authorize)
 	mux.HandleFunc("POST /token", s.token)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -101,7 +105,12 @@ func (s *Issuer) Authorize(t testing.TB, location string, edit func(*Token)) (st
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, now := u.Query(), time.Now()
+	return u.Query().Get("state"), s.issue(u.Query(), edit)
+}
+
+// issue makes a code for Ada, who wants to go where the query says.
+func (s *Issuer) issue(q url.Values, edit func(*Token)) (code string) {
+	now := time.Now()
 	k := Token{Signer: s, Claims: map[string]any{
 		"iss": s.URL, "aud": ClientID, "sub": "248289761001", "nonce": q.Get("nonce"), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 		"name": "Ada Lovelace", "preferred_username": "ada",
@@ -113,7 +122,43 @@ func (s *Issuer) Authorize(t testing.TB, location string, edit func(*Token)) (st
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.codes[code] = grant{k, q.Get("code_challenge"), q.Get("redirect_uri")}
-	return q.Get("state"), code
+	return code
+}
+
+// Next changes what the next code will be good for that somebody gets on the page.
+func (s *Issuer) Next(edit func(*Token)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = edit
+}
+
+// authorize is the page where a person signs in, and the way back from it.
+func (s *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	back, err := url.Parse(q.Get("redirect_uri"))
+	if err != nil || !back.IsAbs() || q.Get("client_id") != ClientID || q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" {
+		answer(w, http.StatusBadRequest, map[string]string{"error": "invalid_request"})
+		return
+	}
+	to := url.Values{"state": {q.Get("state")}}
+	switch q.Get("answer") {
+	case "yes":
+		s.mu.Lock()
+		edit := s.next
+		s.next = nil
+		s.mu.Unlock()
+		to.Set("code", s.issue(q, edit))
+	case "no":
+		to.Set("error", "access_denied")
+	default:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		here := html.EscapeString(r.URL.String())
+		_, _ = io.WriteString(w, `<!DOCTYPE html><html lang="en"><title>Accounts</title><h1>Who are you?</h1>`+
+			`<p><a href="`+here+`&amp;answer=yes">Continue as Ada Lovelace</a> <a href="`+here+`&amp;answer=no">Cancel</a></html>`)
+		return
+	}
+	back.RawQuery = to.Encode()
+	http.Redirect(w, r, back.String(), http.StatusSeeOther)
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

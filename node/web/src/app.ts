@@ -1,7 +1,7 @@
-import type { Identity, OwnProfile } from "./core/api.ts";
+import type { Door, Identity, OwnProfile } from "./core/api.ts";
 import { Api } from "./core/api.ts";
 import type { Place } from "./core/place.ts";
-import { placeOf, withoutKey, withoutToken } from "./core/place.ts";
+import { placeOf, signInOf, withoutKey, withoutSignIn, withoutToken } from "./core/place.ts";
 import { Problem, Said } from "./core/problem.ts";
 import { Route } from "./core/route.ts";
 import { Store } from "./core/store.ts";
@@ -28,6 +28,7 @@ export interface Note {
 export interface AppState {
   place: Place;
   identity: Identity | undefined;
+  door: Door | undefined; // not known yet, or a node that does not say
   notes: readonly Note[];
   announcement: string;
   language: Language; // of all that is said; whoever shows words draws again when it changes
@@ -51,10 +52,11 @@ export class App {
 
   constructor() {
     const place = placeOf(location.href);
-    this.state = new Store<AppState>({ place, identity: undefined, notes: [], announcement: "", language, created: null });
+    this.state = new Store<AppState>({ place, identity: undefined, door: undefined, notes: [], announcement: "", language, created: null });
     this.api = new Api({ base: () => this.route.base, token: () => this.state.value.identity?.token });
     this.profiles = new Profiles(this.api);
     this.#arrive();
+    void this.#knock();
     window.addEventListener("popstate", () => this.#arrive());
   }
 
@@ -71,14 +73,23 @@ export class App {
     return this.#identities.name;
   }
 
-  /** identify makes the person a guest of that name, unless there is an identity already. */
+  /** identify makes the person a guest of that name, unless there is an identity already. Where only accounts come in, it goes there. */
   async identify(name: string): Promise<Identity> {
-    const { identity } = this.state.value;
+    const { identity, door } = this.state.value;
     if (identity) return identity;
+    if (door?.signIn && !door.guests) {
+      location.assign(this.signIn);
+      return new Promise(() => undefined); // the page is about to go
+    }
     const guest = await this.api.guest(name.trim());
     this.#identities.keep(guest);
     this.state.set({ identity: guest });
     return guest;
+  }
+
+  /** signIn is where signing in begins; it comes back to this place. */
+  get signIn(): string {
+    return signInOf(location.href);
   }
 
   /** speak says everything in another language from now on, and on the next visits. */
@@ -121,9 +132,11 @@ export class App {
 
   /** renew replaces an identity that the node no longer takes by a new guest of the same name, and reports whether it could. */
   async renew(): Promise<boolean> {
-    const name = this.state.value.identity?.name ?? this.lastName;
+    const { identity, door } = this.state.value;
+    const name = identity?.name ?? this.lastName;
+    const account = door?.signIn && (!door.guests || (identity && !identity.user.startsWith("g_")));
     this.forget();
-    if (name === "") return false;
+    if (name === "" || account) return false; // nobody becomes a guest, or leaves the room to sign in, without being asked
     try {
       await this.identify(name);
       return true;
@@ -188,6 +201,32 @@ export class App {
       if (!this.#identities.accept(place.room, place.token)) this.note(text.trouble.unknown, true);
     }
     this.state.set({ place, identity: this.#identities.load(place.room) });
+    if (place.signIn === null) return;
+    history.replaceState(null, "", withoutSignIn(location.href));
+    if (place.signIn === "cancelled") this.note(text.name.cancelled);
+    else if (place.signIn === "refused") this.note(text.name.refused, true);
+    else void this.#signedIn();
+  }
+
+  /** signedIn fetches who has come back from the operator's accounts, which the node hands over once. */
+  async #signedIn(): Promise<void> {
+    try {
+      const identity = await this.api.signedIn();
+      this.#identities.keep(identity);
+      this.state.set({ identity });
+      this.note(text.name.signedIn({ name: identity.name }));
+    } catch {
+      this.note(text.name.refused, true);
+    }
+  }
+
+  /** knock asks the node how people come in. Where it does not answer, a name is asked for, as everywhere. */
+  async #knock(): Promise<void> {
+    try {
+      this.state.set({ door: await this.api.door() });
+    } catch {
+      // the name's own refusal says what is wrong
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import { advance, off, phaseOf } from "../src/core/line.ts";
 import type { Json } from "../src/core/merge-patch.ts";
 import { mergePatch } from "../src/core/merge-patch.ts";
 import { initials, tint, tints } from "../src/core/person.ts";
-import { linkOf, newKey, placeOf, speakersLinkOf, withoutKey, withoutToken } from "../src/core/place.ts";
+import { linkOf, newKey, placeOf, signInOf, speakersLinkOf, withoutKey, withoutSignIn, withoutToken } from "../src/core/place.ts";
 import { Route } from "../src/core/route.ts";
 import { holdMs, Speaking } from "../src/core/speaking.ts";
 import { EventParser } from "../src/core/sse.ts";
@@ -233,17 +233,26 @@ test("talking while muted is noticed after a while, and forgotten at once", () =
 
 describe("links", () => {
   test("rooms, tokens, raw", () => {
-    assert.deepEqual(placeOf("http://n/"), { room: null, token: null, speak: false, key: "", raw: false });
-    assert.deepEqual(placeOf("http://n/r/k3_-9?raw&speak"), { room: "k3_-9", token: null, speak: true, key: "", raw: true });
-    assert.deepEqual(placeOf("http://n/r/k3?token=a.b.c&raw=0"), { room: "k3", token: "a.b.c", speak: false, key: "", raw: false });
-    assert.deepEqual(placeOf("http://n/r/k3#token=a.b.c"), { room: "k3", token: "a.b.c", speak: false, key: "", raw: false });
+    assert.deepEqual(placeOf("http://n/"), { room: null, token: null, speak: false, key: "", raw: false, signIn: null });
+    assert.deepEqual(placeOf("http://n/r/k3_-9?raw&speak"), { room: "k3_-9", token: null, speak: true, key: "", raw: true, signIn: null });
+    assert.deepEqual(placeOf("http://n/r/k3?token=a.b.c&raw=0"), { room: "k3", token: "a.b.c", speak: false, key: "", raw: false, signIn: null });
+    assert.deepEqual(placeOf("http://n/r/k3#token=a.b.c"), { room: "k3", token: "a.b.c", speak: false, key: "", raw: false, signIn: null });
     assert.equal(placeOf("http://n/r/a/b").room, null);
     const link = speakersLinkOf("http://n", "k3", newKey(new Uint8Array(18).fill(251)));
     assert.equal(link, "http://n/r/k3#speak=-_v7-_v7-_v7-_v7-_v7-_v7");
-    assert.deepEqual(placeOf(link), { room: "k3", token: null, speak: false, key: "-_v7-_v7-_v7-_v7-_v7-_v7", raw: false });
+    assert.deepEqual(placeOf(link), { room: "k3", token: null, speak: false, key: "-_v7-_v7-_v7-_v7-_v7-_v7", raw: false, signIn: null });
     assert.equal(withoutKey(`${link}&token=a.b.c`), "http://n/r/k3#token=a.b.c");
     for (const bad of ["short", "<script>alert(document.cookie)</script>", "x".repeat(65)]) assert.equal(placeOf(`http://n/r/k3#speak=${bad}`).key, "");
     assert.equal(placeOf("http://n/r/%3Cscript%3E").room, null);
+  });
+
+  test("the way to the operator's accounts and back", () => {
+    assert.equal(placeOf("http://n/r/k3?speak#signed-in").signIn, "done");
+    assert.equal(placeOf("http://n/#sign-in-cancelled").signIn, "cancelled");
+    assert.equal(placeOf("http://n/#sign-in-refused").signIn, "refused");
+    assert.equal(placeOf("http://n/#toString").signIn, null);
+    assert.equal(withoutSignIn("http://n/r/k3?speak#signed-in"), "http://n/r/k3?speak");
+    assert.equal(signInOf("http://n/r/k3?speak&raw=0#x"), "/v1/sign-in?return=%2Fr%2Fk3%3Fspeak%26raw%3D0");
   });
 
   test("a token leaves the address bar", () => {

@@ -27,6 +27,13 @@ export interface Identity {
   token: string;
 }
 
+/** How people come in: by giving a name, by signing in, or either. */
+export interface Door {
+  guests: boolean;
+  signIn: boolean;
+  create: "everyone" | "accounts" | "scope";
+}
+
 /** A person as everybody may know them. */
 export interface Profile {
   user: string;
@@ -91,6 +98,17 @@ export class Api {
     const body = await this.#json<Partial<Identity> & { token: string }>("POST", "/v1/guests", { name });
     const claims = claimsOf(body.token);
     return { user: body.user ?? claims.user, name: body.name ?? (claims.name || name), token: body.token };
+  }
+
+  /** door answers how people come in. */
+  door(): Promise<Door> {
+    return this.#json("GET", "/v1/door");
+  }
+
+  /** signedIn answers who has just come back from signing in, once. */
+  async signedIn(): Promise<Identity> {
+    const { user, name, token } = await this.#json<Identity>("POST", "/v1/sign-in/token");
+    return { user, name, token };
   }
 
   /** rooms answers one page of rooms, and where the next one starts: "" on the last. */

@@ -5,6 +5,7 @@ export interface Place {
   speak: boolean; // ask to speak as soon as one listens
   key: string; // of the link for speakers: be invited as soon as one listens; "": came by another link
   raw: boolean; // a microphone without voice filters, for music and measurements
+  signIn: "done" | "cancelled" | "refused" | null; // the way back from the operator's accounts
 }
 
 /** placeOf reads a link: /r/{room}, ?token=… or #token=…, #speak=…, ?speak, ?raw. */
@@ -18,7 +19,21 @@ export function placeOf(href: string): Place {
     return value !== null && value !== "0" && value !== "false";
   };
   const key = fragment.get("speak") ?? "";
-  return { room, token: token || null, key: /^[A-Za-z0-9_-]{20,64}$/.test(key) ? key : "", speak: said("speak"), raw: said("raw") };
+  const signIn = ({ "#signed-in": "done", "#sign-in-cancelled": "cancelled", "#sign-in-refused": "refused" } as const)[url.hash] ?? null;
+  return { room, token: token || null, key: /^[A-Za-z0-9_-]{20,64}$/.test(key) ? key : "", speak: said("speak"), raw: said("raw"), signIn };
+}
+
+/** withoutSignIn is the link without what the way back from the accounts has put behind it. */
+export function withoutSignIn(href: string): string {
+  const url = new URL(href);
+  url.hash = "";
+  return url.href;
+}
+
+/** signInOf is where signing in begins, to come back to where the page is now. */
+export function signInOf(href: string): string {
+  const url = new URL(href);
+  return `/v1/sign-in?return=${encodeURIComponent(url.pathname + url.search)}`;
 }
 
 /** withoutToken is the link as it may stand in the address bar, in the history and in a screenshot. */

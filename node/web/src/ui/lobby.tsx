@@ -26,7 +26,7 @@ const peekMs = 15_000;
 /** Lobby lists the rooms that are live, those to come and those that have just ended. */
 export function Lobby(): JSX.Element {
   const app = useApp();
-  const { identity } = useStore(app.state);
+  const { identity, door } = useStore(app.state);
   const [sheet, setSheet] = useState<"create" | "profile" | null>(null);
   const [tag, setTag] = useState("");
   useTitle(text.lobby.title);
@@ -37,6 +37,11 @@ export function Lobby(): JSX.Element {
           <Mark />
           {text.product}
         </span>
+        {!identity && door?.signIn && (
+          <a class="plain sign-in" href={app.signIn}>
+            {text.name.signIn}
+          </a>
+        )}
         {identity && (
           <button type="button" class="who" onClick={() => setSheet("profile")}>
             <Avatar user={identity.user} name={identity.name} size="small" />

@@ -9,7 +9,7 @@ export const nameMax = 60;
 /** NameField asks who somebody is, or says it where that is known. `value` and `change` belong to the form around it. */
 export function NameField({ value, change }: { value: string; change: (name: string) => void }): JSX.Element {
   const app = useApp();
-  const { identity } = useStore(app.state);
+  const { identity, door } = useStore(app.state);
   if (identity) {
     return (
       <p class="as-whom">
@@ -20,7 +20,20 @@ export function NameField({ value, change }: { value: string; change: (name: str
       </p>
     );
   }
-  return (
+  const signIn = door?.signIn && (
+    <a class="plain sign-in" href={app.signIn}>
+      {text.name.signIn}
+    </a>
+  );
+  if (signIn && !door.guests) {
+    return (
+      <p class="field">
+        <span class="soft">{text.name.accounts}</span>
+        {signIn}
+      </p>
+    );
+  }
+  const field = (
     <label class="field">
       <span>{text.name.label}</span>
       <input
@@ -33,6 +46,12 @@ export function NameField({ value, change }: { value: string; change: (name: str
         onInput={(event) => change(event.currentTarget.value)}
       />
     </label>
+  );
+  return (
+    <>
+      {field}
+      {signIn}
+    </>
   );
 }
 

@@ -69,6 +69,11 @@ export default {
     placeholder: "As the room will see it",
     as: "Joining as {name}",
     change: "Change",
+    signIn: "Sign in",
+    signedIn: "You are signed in as {name}.",
+    cancelled: "You did not sign in.",
+    refused: "Signing in did not work. Try again.",
+    accounts: "Here people sign in before they come in.",
   },
 
   profile: {
