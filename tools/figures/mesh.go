@@ -93,11 +93,15 @@ func newGuest(ctx context.Context, url, name string) (*guest, error) {
 }
 
 func (g *guest) call(ctx context.Context, method, path string, body, into any) error {
-	b, err := json.Marshal(body)
-	if err != nil {
-		return err
+	var in io.Reader // nil: no body
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(b)
 	}
-	q, err := http.NewRequestWithContext(ctx, method, g.url+path, bytes.NewReader(b))
+	q, err := http.NewRequestWithContext(ctx, method, g.url+path, in)
 	if err != nil {
 		return err
 	}
