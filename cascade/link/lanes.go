@@ -195,7 +195,6 @@ func (l *Link) hearLane(ctx context.Context, conn *quic.Conn, h Handler) {
 type lanes struct {
 	open    *metrics.Gauge // those but the first, of all links
 	all     []*lane
-	current *lane     // that the latest datagram went on; nil: none, or it has ended
 	gone    uint64    // packets that lanes which have ended had lost
 	pending int       // are being dialled
 	after   time.Time // when the next one may be
@@ -227,15 +226,6 @@ func (s *lanes) best() *lane {
 		}
 	}
 	return best
-}
-
-// next is the lane for the next datagram: the one before, while its window takes more. What leaves together so wakes one connection
-// here and one at the peer, which acknowledges two packets at once and one alone only after a while.
-func (s *lanes) next() *lane {
-	if s.current == nil || s.current.budget.full() {
-		s.current = s.best()
-	}
-	return s.current
 }
 
 // use returns the octets in flight on all lanes and what their windows take in all. known is false while no round trip has
@@ -292,9 +282,6 @@ func (s *lanes) shrink(now time.Time) {
 
 func (s *lanes) remove(i int) {
 	l := s.all[i]
-	if s.current == l {
-		s.current = nil
-	}
 	s.gone += l.lost
 	s.open.Add(-1)
 	l.conn.CloseWithError(0, "")

@@ -149,7 +149,7 @@ func (w *writer) bundles() bool { return w.loss.copies > 0 && len(w.lanes.all) >
 
 // send gives a datagram to the lane that takes most. SendDatagram waits while QUIC holds all the datagrams it can.
 func (w *writer) send(now time.Time, b []byte) error {
-	lane := w.lanes.next()
+	lane := w.lanes.best()
 	for {
 		err := lane.conn.SendDatagram(b)
 		if err == nil {
@@ -160,7 +160,7 @@ func (w *writer) send(now time.Time, b []byte) error {
 			return err
 		}
 		w.lanes.remove(i)
-		lane = w.lanes.next()
+		lane = w.lanes.best()
 	}
 	w.last = time.Now()
 	lane.last = w.last
