@@ -9,7 +9,7 @@ LDFLAGS  := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REVI
 FUZZTIME ?= 10s
 export CGO_ENABLED ?= 0
 
-.PHONY: run test check build web bench soak loss scale fuzz fmt clean test-go test-sim test-web test-deploy test-e2e test-tools browser speech interop namespaces promtool systemd tmux reference
+.PHONY: run test check build web bench soak loss kills scale fuzz fmt clean test-go test-sim test-web test-deploy test-e2e test-tools browser speech interop namespaces promtool systemd tmux reference
 .DEFAULT_GOAL := build
 
 run: build ## three regions on this machine, each with its web page
@@ -78,6 +78,10 @@ bench: build ## figures against the goals, into docs/performance.md
 SOAKTIME ?= 30m
 soak: build ## half an hour of one room: does anything grow?
 	cd tools && SOAKTIME=$(SOAKTIME) $(GO) run ./figures soak
+
+KILLTIME ?= 15m
+kills: web ## a process that decides, killed again and again for KILLTIME: is anything lost of up to a million decisions?
+	$(GO) test ./control -count=1 -timeout 2h -v -run '^TestKilled$$' -kill.decisions 1000000 -kill.time $(KILLTIME)
 
 reference: ## docs/reference/config.md from the Config type
 	$(GO) test ./node/config -count=1 -run '^TestReference$$' -update
