@@ -377,6 +377,7 @@ func (p *page) emulate(features map[string]string) {
 // closes shuts the sheet with the keyboard; notes have a button of that name too.
 func (p *page) closes() {
 	p.t.Helper()
+	p.until("has a dialog before them", `document.querySelector("dialog[open]") !== null`, patience)
 	p.key(kb.Escape)
 	p.until("has no dialog before them", `document.querySelector("dialog[open]") === null`, patience)
 }
