@@ -156,7 +156,8 @@ func (p *page) openAndStay(url string, m *mesh) (free func()) {
 	var others []*network.BlockPattern
 	for _, u := range m.urls {
 		if !strings.HasPrefix(url, u) {
-			others = append(others, &network.BlockPattern{URLPattern: u + "/v1/ping", Block: true})
+			// The question whether a node has a room as well: a page may doubt its own node on a busy machine.
+			others = append(others, &network.BlockPattern{URLPattern: u + "/v1/ping", Block: true}, &network.BlockPattern{URLPattern: u + "/v1/rooms/*", Block: true})
 		}
 	}
 	block(others)

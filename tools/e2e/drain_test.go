@@ -11,11 +11,12 @@ import (
 // which the window of the measurement is 21.
 const gapMax = 100 * time.Millisecond
 
-// silences is page script. It looks at what all audio elements play, a hundred times a second, and keeps the longest silence.
+// silences is page script. It looks at what all audio elements play, a hundred times a second, and keeps the longest silence, and when
+// each track was heard first (Unix time in ms): what a browser makes up when nothing comes sounds like sound.
 const silences = `(() => {
 	const context = new AudioContext();
 	const analysers = new Map();
-	const found = (window.testSilences = { longest: 0, looks: 0 });
+	const found = (window.testSilences = { longest: 0, looks: 0, first: {} });
 	let since = null;
 	setInterval(() => {
 		let level = 0;
@@ -31,7 +32,9 @@ const silences = `(() => {
 			}
 			const samples = new Float32Array(analyser.fftSize);
 			analyser.getFloatTimeDomainData(samples);
-			level = Math.max(level, Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length));
+			const loud = Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length);
+			if (loud >= 0.005) found.first[track.id] ??= performance.timeOrigin + performance.now();
+			level = Math.max(level, loud);
 		}
 		const now = performance.now();
 		if (level >= 0.005) since = null;
@@ -85,15 +88,21 @@ func talkAcross(t *testing.T) (m *mesh, ada, bob *page) {
 	bob.press("Start listening")
 	bob.hears(adasVoice, true)
 	free()
-	if _, err := chromedp.Run(bob.ctx, chromedp.Evaluate[bool](silences)); err != nil {
-		t.Fatal(err)
-	}
-	bob.until("is listened to", `window.testSilences.looks > 50`, patience)
-	reset := `(window.testSilences.longest = 0, true)` // it began in silence
-	if _, err := chromedp.Run(bob.ctx, chromedp.Evaluate[bool](reset)); err != nil {
-		t.Fatal(err)
-	}
+	bob.measureSilences()
 	return mesh, ada, bob
+}
+
+// measureSilences measures the silences that the page plays from now on.
+func (p *page) measureSilences() {
+	p.t.Helper()
+	if _, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](silences)); err != nil {
+		p.t.Fatal(err)
+	}
+	p.until("is listened to", `window.testSilences.looks > 50`, patience)
+	reset := `(window.testSilences.longest = 0, true)` // it began in silence
+	if _, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](reset)); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // heardOn checks that the page hears Ada still, and heard no silence to speak of.

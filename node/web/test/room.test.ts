@@ -258,7 +258,7 @@ describe("feed", () => {
       return new Response(bodies[next++]);
     };
     const attempt = feed({ api: new Api({ base: () => "http://a", token: () => undefined, fetch }), room: "k3", show: (view) => titles.push(view.title), move: (bases) => titles.push(bases.join(" ")) });
-    for (const _ of bodies) await attempt(() => {}, new AbortController().signal).catch(() => errors++);
+    for (const _ of bodies) await attempt(() => {}, new AbortController().signal, "http://a").catch(() => errors++);
     return { titles, asked, errors };
   }
 

@@ -170,6 +170,16 @@ export class Api {
     await this.#fetch(`${base}/v1/ping`, { signal, cache: "no-store" });
   }
 
+  /**
+   * serves asks one node, of any address, whether it can serve a room now: one that has it answers at once, and another one fetches it
+   * for who comes next. The request is so plain that a browser sends it without asking before (CORS).
+   */
+  async serves(base: string, room: string, signal: AbortSignal): Promise<void> {
+    const response = await this.#fetch(base + roomPath(room), { signal, cache: "no-store" });
+    if (!response.ok) throw await readProblem(response);
+    await response.body?.cancel();
+  }
+
   /** events opens the room's feed after `lastId` ("" for a snapshot). It stays open until signal aborts it. */
   async events(room: string, lastId: string, signal: AbortSignal): Promise<Response> {
     const headers: Record<string, string> = { Accept: "text/event-stream" };
@@ -178,18 +188,13 @@ export class Api {
   }
 
   /**
-   * offer posts an SDP offer to the room's WHIP or WHEP endpoint (RFC 9725 §4.2) and answers the node's SDP and where the
+   * offer posts an SDP offer to a node's WHIP or WHEP endpoint for the room (RFC 9725 §4.2) and answers the node's SDP and where the
    * session lives, to be deleted at the end. The caller bounds the wait with signal.
    */
-  async offer(room: string, kind: "whip" | "whep", sdp: string, signal: AbortSignal): Promise<{ answer: string; session: string | null }> {
+  async offer(base: string, room: string, kind: "whip" | "whep", sdp: string, signal: AbortSignal): Promise<{ answer: string; session: string | null }> {
     const path = `${roomPath(room)}/${kind}`;
-    const base = this.#base();
-    const response = await this.#ask(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/sdp" },
-      body: sdp,
-      signal,
-    });
+    const init = { method: "POST", headers: { "Content-Type": "application/sdp" }, body: sdp, signal };
+    const response = await this.#ask(path, init, base);
     const location = response.headers.get("Location");
     return {
       answer: await response.text(),
@@ -221,8 +226,8 @@ export class Api {
     return this.#ask(path, init);
   }
 
-  async #ask(path: string, init: RequestInit): Promise<Response> {
-    const response = await this.#fetch(this.#base() + path, {
+  async #ask(path: string, init: RequestInit, base = this.#base()): Promise<Response> {
+    const response = await this.#fetch(base + path, {
       credentials: "same-origin", // the cookie by which a guest stays the same guest
       ...init,
       headers: { ...(init.headers as Record<string, string> | undefined), ...this.#authorization() },

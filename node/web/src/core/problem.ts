@@ -16,14 +16,17 @@ export class Problem extends Error {
   readonly bases: readonly string[];
   /** The regions that the room is kept in, where the node stands outside of them. */
   readonly regions: readonly string[];
+  /** How long the node asks not to be asked again, in ms; 0 where it does not say. */
+  readonly after: number;
 
-  constructor(status: number, message: string, slug = "", bases: readonly string[] = [], regions: readonly string[] = []) {
+  constructor(status: number, message: string, slug = "", bases: readonly string[] = [], regions: readonly string[] = [], after = 0) {
     super(message);
     this.name = "Problem";
     this.status = status;
     this.slug = slug;
     this.bases = bases;
     this.regions = regions;
+    this.after = after;
   }
 
   /** final reports whether asking again cannot help: the request itself was refused. */
@@ -37,15 +40,25 @@ const textMax = 300;
 
 /** readProblem makes the error of a response that is not 2xx. It never fails, whatever the body is. */
 export async function readProblem(response: Response): Promise<Problem> {
+  const after = afterOf(response.headers.get("Retry-After"));
   const fallback = `${response.status} ${response.statusText}`.trim();
   try {
     const body = (await response.json()) as ProblemBody | null;
     const text = [body?.detail, body?.title].find((value) => typeof value === "string" && value !== "") as string | undefined;
     const type = typeof body?.type === "string" ? body.type : "";
-    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1), basesOf(body?.edges), regionsOf(body?.regions));
+    return new Problem(response.status, (text ?? fallback).slice(0, textMax), type.slice(type.lastIndexOf(":") + 1), basesOf(body?.edges), regionsOf(body?.regions), after);
   } catch {
-    return new Problem(response.status, fallback);
+    return new Problem(response.status, fallback, "", [], [], after);
   }
+}
+
+/** Longest wait that a node may ask for, in ms. */
+const afterMax = 60_000;
+
+/** afterOf reads a Retry-After in seconds (RFC 9110 §10.2.3), which is how nodes write it. */
+function afterOf(header: string | null): number {
+  const seconds = Number(header);
+  return header !== null && seconds > 0 ? Math.min(seconds * 1000, afterMax) : 0;
 }
 
 /** basesOf reads the addresses of the nodes that a problem names. */

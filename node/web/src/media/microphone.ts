@@ -40,7 +40,7 @@ export class Microphone {
   constructor(options: MicrophoneOptions) {
     this.#options = options;
     this.#keeper = new Keeper({
-      attempt: (opened, signal) => this.#attempt(opened, signal),
+      attempt: (opened, signal, base) => this.#attempt(opened, signal, base),
       changed: options.changed,
       route: options.route,
       beside: besideMs,
@@ -109,13 +109,13 @@ export class Microphone {
     this.#ear = undefined;
   }
 
-  async #attempt(opened: () => void, signal: AbortSignal): Promise<void> {
+  async #attempt(opened: () => void, signal: AbortSignal, base: string): Promise<void> {
     const { api, room } = this.#options;
     const peer = openPeer();
     let session: string | null = null;
     const { sender } = peer.addTransceiver(this.#track ?? "audio", { direction: "sendonly", streams: this.#stream ? [this.#stream] : [] });
     try {
-      await negotiate({ peer, api, room, kind: "whip", signal, accepted: (url) => (session = url) });
+      await negotiate({ peer, api, base, room, kind: "whip", signal, accepted: (url) => (session = url) });
       if (this.#track && sender.track !== this.#track) await sender.replaceTrack(this.#track);
       this.#senders.add(sender);
       opened();

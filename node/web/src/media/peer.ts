@@ -11,19 +11,20 @@ export function openPeer(): RTCPeerConnection {
 }
 
 /**
- * negotiate offers the connection to the room's WHIP or WHEP endpoint and answers the session's URL once media can flow. The
+ * negotiate offers the connection to a node's WHIP or WHEP endpoint for the room and answers the session's URL once media can flow. The
  * offer goes out without candidates: the node is ICE-lite, answers from one known address, and learns ours from the first
  * packet (RFC 8445 §7.3.1.3).
  */
 export async function negotiate(options: {
   peer: RTCPeerConnection;
   api: Api;
+  base: string; // of the node
   room: string;
   kind: "whip" | "whep";
   signal: AbortSignal;
   accepted: (session: string | null) => void;
 }): Promise<void> {
-  const { peer, api, room, kind, signal } = options;
+  const { peer, api, base, room, kind, signal } = options;
   const limit = new AbortController();
   const abort = () => limit.abort(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
@@ -31,7 +32,7 @@ export async function negotiate(options: {
   try {
     signal.throwIfAborted();
     await peer.setLocalDescription();
-    const { answer, session } = await api.offer(room, kind, peer.localDescription?.sdp ?? "", limit.signal);
+    const { answer, session } = await api.offer(base, room, kind, peer.localDescription?.sdp ?? "", limit.signal);
     options.accepted(session);
     await peer.setRemoteDescription({ type: "answer", sdp: answer });
     await connected(peer, limit.signal);

@@ -3,6 +3,8 @@ import type { Line } from "../core/line.ts";
 import type { Route } from "../core/route.ts";
 import type { Source } from "../core/speaking.ts";
 import { Keeper } from "../room/keeper.ts";
+import { receivedOf } from "../core/vigil.ts";
+import type { Received } from "../room/guard.ts";
 import { ended, negotiate, openPeer } from "./peer.ts";
 
 /** A listener hears the room's mix on one track. */
@@ -31,11 +33,12 @@ export class Player {
   readonly #options: PlayerOptions;
   #tracks = listenerTracks;
   #receivers: RTCRtpReceiver[] = [];
+  #peer: RTCPeerConnection | undefined; // the one that is heard
   #speaker = ""; // deviceId
 
   constructor(options: PlayerOptions) {
     this.#options = options;
-    this.#keeper = new Keeper({ attempt: (opened, signal) => this.#attempt(opened, signal), changed: options.changed, route: options.route });
+    this.#keeper = new Keeper({ attempt: (opened, signal, base) => this.#attempt(opened, signal, base), changed: options.changed, route: options.route });
   }
 
   get line(): Line {
@@ -71,6 +74,17 @@ export class Player {
   /** move changes over to the route's node without a gap. */
   move(): void {
     if (this.#keeper.line.at !== "off") this.#keeper.replace();
+  }
+
+  /** escape changes over to a node that need not be the route's, if a session there comes up before signal aborts; see Keeper. */
+  escape(base: string, signal: AbortSignal): Promise<boolean> {
+    return this.#keeper.escape(base, signal);
+  }
+
+  /** received is what has come through the session that is heard; undefined where there is none. */
+  async received(): Promise<Received | undefined> {
+    const peer = this.#peer;
+    return peer && { session: peer, bytes: receivedOf(await peer.getStats()) };
   }
 
   /** kick tries again now. */
@@ -112,16 +126,18 @@ export class Player {
     await Promise.all(this.#elements.map((element) => setSink(element, device)));
   }
 
-  async #attempt(opened: () => void, signal: AbortSignal): Promise<void> {
+  async #attempt(opened: () => void, signal: AbortSignal, base: string): Promise<void> {
     const peer = openPeer();
     let session: string | null = null;
     try {
       const receivers = Array.from({ length: this.#tracks }, () => peer.addTransceiver("audio", { direction: "recvonly" }).receiver);
-      await negotiate({ peer, api: this.#options.api, room: this.#options.room, kind: "whep", signal, accepted: (url) => (session = url) });
+      await negotiate({ peer, api: this.#options.api, base, room: this.#options.room, kind: "whep", signal, accepted: (url) => (session = url) });
       this.#attach(receivers);
+      this.#peer = peer;
       opened();
       await ended(peer, signal);
     } finally {
+      if (this.#peer === peer) this.#peer = undefined;
       peer.close();
       if (session !== null) this.#options.api.hangUp(session);
     }

@@ -5,10 +5,10 @@ import { Problem } from "../core/problem.ts";
 import type { Route } from "../core/route.ts";
 
 /**
- * Attempt runs one connection from its first byte to its end. It calls opened once it is of use, and returns or throws when
- * it is lost; when signal aborts it cleans up and returns soon.
+ * Attempt runs one connection to the node at base from its first byte to its end. It calls opened once it is of use, and returns or
+ * throws when it is lost; when signal aborts it cleans up and returns soon.
  */
-export type Attempt = (opened: () => void, signal: AbortSignal) => Promise<void>;
+export type Attempt = (opened: () => void, signal: AbortSignal, base: string) => Promise<void>;
 
 /** What a keeper needs. */
 export interface KeeperOptions {
@@ -30,6 +30,7 @@ export class Keeper {
   #line: Line = off;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #alive = new Set<AbortController>(); // two while one connection replaces another
+  readonly #trials = new Set<AbortController>(); // escapes that are not up
   #newest: AbortController | undefined;
   #misses = 0; // replacements in a row that failed
 
@@ -78,6 +79,36 @@ export class Keeper {
     else this.kick();
   }
 
+  /**
+   * escape tries a second connection, at a node that need not be the route's, until signal aborts it. It takes the place of the first
+   * when it is up, and is worth nothing until then: should it fail, all is as it was. It answers whether it came up, and rejects with
+   * the node's refusal.
+   */
+  async escape(base: string, signal: AbortSignal): Promise<boolean> {
+    if (this.#line.at === "off" || this.#line.at === "refused") return false;
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    signal.addEventListener("abort", abort, { once: true });
+    this.#trials.add(controller);
+    const trying = new Promise<boolean>((settle, fail) => {
+      const opened = () => {
+        if (controller.signal.aborted) return;
+        this.#trials.delete(controller);
+        this.#alive.add(controller);
+        this.#newest = controller;
+        this.#opened(controller, base);
+        settle(true);
+      };
+      void this.#follow(controller, base, opened).then((failure) => (failure instanceof Problem ? fail(failure) : settle(false)));
+    });
+    try {
+      return await trying;
+    } finally {
+      this.#trials.delete(controller);
+      signal.removeEventListener("abort", abort); // what is up belongs to the line
+    }
+  }
+
   #restart(): void {
     this.#end();
     void this.#run();
@@ -86,8 +117,9 @@ export class Keeper {
   #end(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#parting);
-    for (const controller of this.#alive) controller.abort();
+    for (const controller of [...this.#alive, ...this.#trials]) controller.abort();
     this.#alive.clear();
+    this.#trials.clear();
   }
 
   async #run(): Promise<void> {
@@ -95,22 +127,28 @@ export class Keeper {
     const base = this.#route.base;
     this.#alive.add(controller);
     this.#newest = controller;
+    await this.#follow(controller, base, () => this.#opened(controller, base));
+  }
+
+  /** follow goes with an attempt to its end, does what that calls for, and answers why it ended. */
+  async #follow(controller: AbortController, base: string, opened: () => void): Promise<unknown> {
     let failure: unknown;
     try {
-      await this.#attempt(() => this.#opened(controller, base), controller.signal);
+      await this.#attempt(opened, controller.signal, base);
     } catch (error) {
       failure = error;
     }
     this.#alive.delete(controller);
     // An attempt that was told to end, or that has a successor under way, is nobody's loss.
-    if (controller.signal.aborted || this.#newest !== controller) return;
+    if (controller.signal.aborted || this.#newest !== controller) return failure;
     const [old] = this.#alive;
     if (old && !(failure instanceof Problem && failure.final)) {
       this.#missed(old, base, failure);
-      return;
+      return failure;
     }
     this.#end();
     this.#lost(base, failure);
+    return failure;
   }
 
   /** missed goes on with the connection that was to be replaced, and tries to replace it again in a while. */
@@ -118,11 +156,12 @@ export class Keeper {
     clearTimeout(this.#parting); // the old one stays
     this.#newest = old;
     const moved = this.#move(base, failure);
-    this.#timer = setTimeout(() => this.replace(), moved ? 0 : backoff(++this.#misses, Math.random()));
+    this.#timer = setTimeout(() => this.replace(), moved ? 0 : wait(++this.#misses, failure));
   }
 
   #opened(controller: AbortController, base: string): void {
     if (controller.signal.aborted) return;
+    clearTimeout(this.#timer); // a try that was to come, or another change of connections
     const part = () => {
       for (const other of this.#alive) {
         if (other !== controller) other.abort();
@@ -133,6 +172,7 @@ export class Keeper {
     else part();
     this.#misses = 0;
     this.#route.succeeded(base);
+    if (this.#line.at === "waiting") this.#step({ is: "due" }); // an escape did not wait
     this.#step({ is: "opened" });
   }
 
@@ -142,7 +182,7 @@ export class Keeper {
       return;
     }
     const moved = this.#move(base, failure);
-    const delay = moved ? 0 : backoff(attempts(this.#line) + 1, Math.random());
+    const delay = moved ? 0 : wait(attempts(this.#line) + 1, failure);
     this.#step({ is: "lost", now: performance.now(), delay }, failure);
     this.#timer = setTimeout(() => this.kick(), delay);
   }
@@ -161,6 +201,12 @@ export class Keeper {
     this.#line = next;
     this.#changed(next, error);
   }
+}
+
+/** wait is how many ms to wait before attempt n: at least as long as the node asks for. */
+function wait(n: number, failure: unknown): number {
+  const asked = failure instanceof Problem ? failure.after : 0;
+  return Math.max(backoff(n, Math.random()), Math.round(asked * (1 + Math.random() / 3)));
 }
 
 /** elsewhere reports whether a node says that it takes nobody and another has to be asked. */

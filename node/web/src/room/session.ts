@@ -3,7 +3,6 @@ import type { RoomApi } from "../core/room-api.ts";
 import { TalkingWhileMuted } from "../core/level.ts";
 import type { Line, Phase } from "../core/line.ts";
 import { off, phaseOf } from "../core/line.ts";
-import { candidatesMax, nearest, timeNodes } from "../core/nearest.ts";
 import type { News } from "../core/news.ts";
 import { newsOf, reasonOf } from "../core/news.ts";
 import type { Presence } from "../core/presence.ts";
@@ -17,9 +16,11 @@ import { onStage, roleOf } from "../core/view.ts";
 import { Microphone } from "../media/microphone.ts";
 import { listenerTracks, Player, speakerTracks } from "../media/player.ts";
 import { feed } from "./feed.ts";
+import { Guard } from "./guard.ts";
 import { Keeper } from "./keeper.ts";
 import type { Kept } from "./kept.ts";
 import { keptOf } from "./kept.ts";
+import { Nodes } from "./nodes.ts";
 import type { Settings } from "./settings.ts";
 
 /** How often receivers are asked who is heard. Twice as often as an eye can tell from "in step". */
@@ -86,8 +87,8 @@ export class Session {
   #speaking = new Speaking();
   #mutedHint = new TalkingWhileMuted();
   #looking: ReturnType<typeof setInterval> | undefined;
-  readonly #nodes = new Map<string, string>(); // origin → id
-  #times: ReadonlyMap<string, number> = new Map(); // origin → shortest answer in ms
+  readonly #nodes: Nodes;
+  readonly #guard: Guard;
   readonly #volumes = new Map<string, number>(); // by user; missing: 1
   #reader: string | undefined; // whom the feed was opened for
   #base = ""; // the node that sound and voice were last told to use
@@ -116,6 +117,7 @@ export class Session {
     });
     const { api, room, route } = options;
     this.room = api.of(room);
+    this.#nodes = new Nodes(api, room, route);
     this.#feed = new Keeper({
       attempt: feed({
         api,
@@ -134,6 +136,14 @@ export class Session {
       route,
       changed: (line, error) => void this.#soundChanged(line, error),
       blocked: (blocked) => this.state.set({ blocked }),
+    });
+    this.#guard = new Guard({
+      received: () => this.#player.received(),
+      base: () => this.#base,
+      candidates: () => this.#nodes.candidates(),
+      ask: (base, signal) => api.serves(base, room, signal),
+      go: (base, signal) => this.#player.escape(base, signal),
+      gone: (base) => this.#escaped(base),
     });
     void this.#player.playOn(options.settings.speaker);
   }
@@ -188,6 +198,8 @@ export class Session {
     this.#player.play(this.#tracks());
     this.#looking ??= setInterval(() => this.#look(), lookMs);
     if (this.#options.route.others.length === 0) void this.#learn(); // there was no answer before
+    this.#guard.start();
+    this.#nodes.stayReady();
   }
 
   /** leave ends sound and voice and goes back to looking on. Somebody on stage keeps the place there. */
@@ -348,9 +360,20 @@ export class Session {
   /** follow moves sound and voice to the route's node once the feed has left a dead one, or was sent away. */
   #follow(): void {
     if (this.#base === this.#options.route.base) return;
+    if (this.#guard.fleeing) return; // who looks for a node that lives finds the one that does first
     this.#base = this.#options.route.base;
     this.#place();
     this.#player.move();
+    this.#microphone?.move();
+  }
+
+  /** escaped goes on at the node that is heard now, since the other one has fallen silent. */
+  #escaped(base: string): void {
+    const { route } = this.#options;
+    if (!route.move([base, ...route.others.filter((other) => other !== base && other !== this.#base)])) route.succeeded(base);
+    this.#base = base;
+    this.#place();
+    this.#feed.replace();
     this.#microphone?.move();
   }
 
@@ -413,17 +436,12 @@ export class Session {
    * without a gap. It is not worth an error: without an answer the route has one node.
    */
   async #learn(): Promise<void> {
-    const { api, room, route } = this.#options;
+    const { route } = this.#options;
     this.#base = route.base;
     try {
-      const edges = await api.edges(room);
-      for (const { url, node } of edges) this.#nodes.set(new URL(url).origin, node);
-      route.learn(edges.map((edge) => edge.url));
       const own = route.base;
-      const times = await timeNodes([own, ...route.others].slice(0, candidatesMax), (base, signal) => api.ping(base, signal), () => performance.now());
-      this.#times = times;
+      const best = await this.#nodes.nearest();
       this.#place();
-      const best = nearest(own, times);
       if (best !== own && route.base === own) this.#move([best, ...route.others.filter((base) => base !== best)]);
     } catch {
       // the page goes on where it is
@@ -432,14 +450,13 @@ export class Session {
 
   /** place says which node is heard, as far as its name is known. */
   #place(): void {
-    const base = this.#options.route.base;
-    const node = this.#nodes.get(base);
-    const ms = this.#times.get(base);
-    this.state.set({ where: node === undefined ? null : { node, ms: ms === undefined ? null : Math.round(ms) } });
+    this.state.set({ where: this.#nodes.place(this.#options.route.base) });
   }
 
   #quiet(): void {
     this.#closeMicrophone();
+    this.#guard.stop();
+    this.#nodes.stop();
     clearInterval(this.#looking);
     this.#looking = undefined;
     this.#speaking.reset();
