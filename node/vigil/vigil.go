@@ -1,5 +1,5 @@
 // Package vigil is the clients' rule for a node that has fallen silent: when to doubt it, whom to ask instead, and how long to wait
-// between tries. The web page has the same rule in src/core/vigil.ts; testdata/stories.json holds both to it.
+// between tries. The web page has the same rule in src/core/vigil.ts and src/core/backoff.ts; testdata/stories.json holds both to it.
 //
 // The rule: a node that lives sends something every 140 ms, be it only a sign of life, so one that has sent nothing for 300 to 400 ms
 // is doubted. The client then asks a few others at once, opens a second session at the first that answers, and leaves the silent

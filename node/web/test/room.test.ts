@@ -15,6 +15,7 @@ import { keptOf, nodeFor } from "../src/room/kept.ts";
 interface Held {
   opened: () => void;
   signal: AbortSignal;
+  base: string;
   lose: (error?: unknown) => void;
 }
 
@@ -31,9 +32,9 @@ describe("keeper", () => {
       route,
       beside,
       changed: (line: Line) => lines.push(line.at),
-      attempt: (opened, signal) =>
+      attempt: (opened, signal, base) =>
         new Promise((resolve, reject) => {
-          held.push({ opened, signal, lose: (error) => (error === undefined ? resolve() : reject(error as Error)) });
+          held.push({ opened, signal, base, lose: (error) => (error === undefined ? resolve() : reject(error as Error)) });
           signal.addEventListener("abort", () => resolve());
         }),
     });
@@ -209,6 +210,73 @@ describe("keeper", () => {
     assert.equal(route.base, "http://b");
     mock.timers.tick(0);
     assert.equal(held.length, 3);
+  });
+
+  test("an escape takes the place of what is open when it is up, wherever it leads", async () => {
+    keeper.start();
+    held[0]!.opened();
+    const escaping = keeper.escape("http://b", new AbortController().signal);
+    assert.deepEqual([held[1]!.base, held[0]!.signal.aborted], ["http://b", false]);
+    held[1]!.opened();
+    assert.equal(await escaping, true);
+    assert.equal(held[0]!.signal.aborted, true);
+    held[1]!.lose();
+    await settled();
+    assert.deepEqual(lines, ["connecting", "up", "waiting"], "from then on it is the connection");
+  });
+
+  test("an escape that fails, or is called off, leaves all as it was", async () => {
+    keeper.start();
+    held[0]!.opened();
+    const failing = keeper.escape("http://b", new AbortController().signal);
+    held[1]!.lose(new TypeError("nobody there"));
+    assert.equal(await failing, false);
+    const off = new AbortController();
+    const called = keeper.escape("http://b", off.signal);
+    off.abort();
+    assert.equal(await called, false);
+    assert.equal(held[2]!.signal.aborted, true);
+    const refused = keeper.escape("http://b", new AbortController().signal);
+    held[3]!.lose(new Problem(503, "full", "", [], [], 2_000));
+    await assert.rejects(refused, Problem);
+    mock.timers.tick(60_000);
+    assert.deepEqual([held.length, keeper.line.at, held[0]!.signal.aborted], [4, "up", false]);
+  });
+
+  test("an escape does not wait where the line does, and is not of use to a line that is not wanted", async () => {
+    keeper.start();
+    held[0]!.opened();
+    held[0]!.lose();
+    await settled();
+    const escaping = keeper.escape("http://b", new AbortController().signal);
+    held[1]!.opened();
+    assert.equal(await escaping, true);
+    assert.equal(keeper.line.at, "up");
+    mock.timers.tick(60_000);
+    assert.equal(held.length, 2, "the try that was to come is not needed");
+    keeper.stop();
+    assert.equal(held[1]!.signal.aborted, true);
+    assert.equal(await keeper.escape("http://b", new AbortController().signal), false);
+  });
+
+  test("a connection that is lost during an escape is lost, and so is the escape", async () => {
+    keeper.start();
+    held[0]!.opened();
+    const escaping = keeper.escape("http://b", new AbortController().signal);
+    held[0]!.lose();
+    await settled();
+    assert.equal(await escaping, false);
+    assert.equal(keeper.line.at, "waiting");
+  });
+
+  test("a node that asks for time is given it", async () => {
+    keeper.start();
+    held[0]!.lose(new Problem(503, "full", "", [], [], 2_000));
+    await settled();
+    mock.timers.tick(1_999);
+    assert.equal(held.length, 1);
+    mock.timers.tick(668); // a third at most, so that not all come at once
+    assert.equal(held.length, 2);
   });
 
   test("stopping ends what is under way and what waits", async () => {

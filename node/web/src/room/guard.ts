@@ -27,6 +27,8 @@ export interface GuardOptions {
   go: (base: string, signal: AbortSignal) => Promise<boolean>;
   /** A session at that node has taken the silent one's place. */
   gone: (base: string) => void;
+  /** A clock in ms that no one sets. */
+  now: () => number;
 }
 
 /**
@@ -76,7 +78,7 @@ export class Guard {
     }
     const came = now.bytes !== this.#last.bytes;
     this.#last = now;
-    const verdict = this.#watch.look(performance.now(), came);
+    const verdict = this.#watch.look(this.#options.now(), came);
     if (verdict === "silent") void this.#flee();
     else if (verdict === "back") this.#land();
   }
@@ -92,7 +94,7 @@ export class Guard {
     this.#flight = flight;
     const { base, candidates } = this.#options;
     for (let round = 1; !flight.signal.aborted; round++) {
-      const now = performance.now();
+      const now = this.#options.now();
       const left = order(candidates(), base(), Math.random).filter((each) => (this.#busy.get(each) ?? 0) <= now);
       while (left.length > 0 && !flight.signal.aborted) {
         if (await this.#tryOf(left.splice(0, askMax), flight.signal)) return;
@@ -120,7 +122,7 @@ export class Guard {
 
   /** refused remembers how long a node asks not to be asked. */
   #refused(base: string, error: unknown): boolean {
-    if (error instanceof Problem && error.after > 0) this.#busy.set(base, performance.now() + error.after);
+    if (error instanceof Problem && error.after > 0) this.#busy.set(base, this.#options.now() + error.after);
     return false;
   }
 }

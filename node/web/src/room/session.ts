@@ -144,6 +144,7 @@ export class Session {
       ask: (base, signal) => api.serves(base, room, signal),
       go: (base, signal) => this.#player.escape(base, signal),
       gone: (base) => this.#escaped(base),
+      now: () => performance.now(),
     });
     void this.#player.playOn(options.settings.speaker);
   }
