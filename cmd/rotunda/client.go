@@ -52,7 +52,7 @@ func (c *client) edges(ctx context.Context, id rotunda.RoomID) (edges []edge, er
 }
 
 // edge is a node that can be tried.
-type edge struct{ Node, URL string }
+type edge struct{ Node, Region, URL string }
 
 func basesOf(edges []edge) (bases []string) {
 	for _, e := range edges {

@@ -5,19 +5,17 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"rotunda"
 	"rotunda/control/room"
 	"rotunda/node/rtc"
+	"rotunda/node/vigil"
 )
 
 const (
-	// doubtAfter is how long nothing may come in the middle of speech before the node is asked whether it lives, and
-	// doubtInSilence in silence, when packets are rare by design (400 ms).
-	doubtAfter     = 250 * time.Millisecond
-	doubtInSilence = 1200 * time.Millisecond
 	// pingMax is how long a node may take to say that it lives.
 	pingMax = 400 * time.Millisecond
 	// deafMax is how long nothing may come from a node that lives before another one is tried: its program may have lost its
@@ -25,12 +23,12 @@ const (
 	deafMax = 5 * time.Second
 	// uselessMax is how long a new session may bring nothing: a node greets who connects with the newest packet.
 	uselessMax = 3 * time.Second
-	// retryFirst and retryMax are the pauses between tries to open a session, doubling.
-	retryFirst = 100 * time.Millisecond
-	retryMax   = 2 * time.Second
 	// lostMax is how long a listener without a session goes on trying.
 	lostMax = 30 * time.Second
 )
+
+// errNobody says that no other node has the room now.
+var errNobody = errors.New("no other node answers")
 
 // errEnded says that the room is over.
 var errEnded = errors.New("the room has ended")
@@ -42,8 +40,8 @@ type hearing struct {
 	player *rtc.Player
 	came   chan rtc.Received // never closed
 	since  time.Time
-	stop   context.CancelFunc // of the feed
-	ended  chan struct{}      // closed when the feed has stopped
+	stop   context.CancelFunc // of the feeds
+	feeds  sync.WaitGroup
 }
 
 // news is what the event feeds tell who owns the sessions. Of each only the newest counts; none is ever closed.
@@ -51,10 +49,11 @@ type news struct {
 	views chan room.View
 	moves chan []string
 	lost  chan string // the node whose event feed has broken off
+	edges chan []edge // that could be gone to, anew
 }
 
 func newNews() news {
-	return news{make(chan room.View, 1), make(chan []string, 1), make(chan string, 1)}
+	return news{make(chan room.View, 1), make(chan []string, 1), make(chan string, 1), make(chan []edge, 1)}
 }
 
 // newest puts v into c in the place of what waits there. There is one sender at a time for each session.
@@ -102,7 +101,7 @@ func (l *listener) open(ctx context.Context, base string) (*hearing, error) {
 	case v.State == room.Ended:
 		return nil, errEnded
 	}
-	h := &hearing{at: at, title: v.Title, came: make(chan rtc.Received, receivedMax), since: time.Now(), ended: make(chan struct{})}
+	h := &hearing{at: at, title: v.Title, came: make(chan rtc.Received, receivedMax), since: time.Now()}
 	h.player, err = rtc.DialPlayer(dctx, rtc.ClientConfig{URL: at.base + at.roomPath(l.room, "/whep"), Token: at.token, Logger: l.log}, func(r rtc.Received) {
 		r.Payload = bytes.Clone(r.Payload) // it is kept past this call
 		select {
@@ -116,10 +115,8 @@ func (l *listener) open(ctx context.Context, base string) (*hearing, error) {
 	h.at = at.at(originOf(h.player.NodeURL())) // which may have been sent on
 	fctx, stop := context.WithCancel(ctx)
 	h.stop = stop
-	go func() {
-		defer close(h.ended)
-		h.at.follow(fctx, l.room, l.news) // without it there are no names, and audio all the same
-	}()
+	h.feeds.Go(func() { h.at.follow(fctx, l.room, l.news) }) // without it there are no names, and audio all the same
+	h.feeds.Go(func() { h.at.relist(fctx, l.room, l.news) })
 	return h, nil
 }
 
@@ -129,7 +126,7 @@ func (h *hearing) close() {
 	defer cancel()
 	h.stop()
 	_ = h.player.Close(ctx) // the node notices
-	<-h.ended
+	h.feeds.Wait()
 }
 
 // alive reports whether the node answers at once.
@@ -161,14 +158,26 @@ func final(err error) bool {
 	return false
 }
 
+// want is why another session is wanted.
+type want string
+
+const (
+	content want = ""
+	silent  want = "silent" // nothing comes from the node: should it be heard again first, it is stayed with
+	lost    want = "lost"   // the node is gone, or of no use
+	moved   want = "moved"  // the route has gone on, and its node is the one
+)
+
 // continuity keeps a listener at a node that lives: it owns the session that is heard and the one that is to follow it. It
 // belongs to one goroutine; open and alive run on others and answer through opened and checked.
 type continuity struct {
 	l        *listener
 	cur      *hearing
+	sentry   *sentry  // over cur
 	next     *hearing // open; nothing has come through it yet
 	done     <-chan struct{}
-	wanted   bool // a session at another node is wanted
+	wanted   want
+	bad      map[string]time.Time // nodes that have failed since a session was heard, and until when they are left alone
 	opening  bool
 	checking bool
 	tries    int
@@ -180,7 +189,10 @@ type continuity struct {
 }
 
 func newContinuity(l *listener, first *hearing) *continuity {
-	return &continuity{l: l, cur: first, done: first.player.Done(), openings: make(chan opened, 1), checked: make(chan bool, 1)}
+	return &continuity{
+		l: l, cur: first, sentry: watchOver(first.player), done: first.player.Done(), bad: map[string]time.Time{},
+		openings: make(chan opened, 1), checked: make(chan bool, 1),
+	}
 }
 
 // coming is where the successor's packets come; nil where there is none.
@@ -216,7 +228,9 @@ func (c *continuity) end() {
 func (c *continuity) turn() {
 	c.leave(c.cur)
 	c.cur, c.next, c.done = c.next, nil, c.next.player.Done()
-	c.wanted, c.tries, c.lostAt = false, 0, time.Time{}
+	c.sentry = watchOver(c.cur.player)
+	c.wanted, c.tries, c.lostAt, c.bad = content, 0, time.Time{}, map[string]time.Time{}
+	c.l.route.move([]string{c.cur.at.base})
 	c.l.ear.over()
 	c.l.sessions++
 }
@@ -224,14 +238,25 @@ func (c *continuity) turn() {
 // gone notes that the session that was heard has ended.
 func (c *continuity) gone(now time.Time) {
 	c.done, c.lostAt = nil, now
-	c.replace()
+	c.want(lost)
 }
 
-// replace asks for a session at the next node.
-func (c *continuity) replace() {
-	if !c.wanted {
-		c.l.route.failed(c.cur.at.base)
-		c.wanted = true
+// want asks for another session, unless one is wanted already; what is worse than silence counts from then on.
+func (c *continuity) want(why want) {
+	if c.wanted == content || c.wanted == silent {
+		c.wanted = why
+	}
+}
+
+// stay ends the search for another node: the silent one is heard again.
+func (c *continuity) stay() {
+	if c.wanted != silent {
+		return
+	}
+	c.wanted = content
+	if c.next != nil {
+		c.leave(c.next)
+		c.next = nil
 	}
 }
 
@@ -240,36 +265,55 @@ func (c *continuity) step(ctx context.Context, now time.Time) error {
 	if !c.lostAt.IsZero() && now.Sub(c.lostAt) > lostMax {
 		return errLost
 	}
-	quiet := now.Sub(c.l.ear.heard(c.cur.since))
-	doubt := doubtAfter
-	if c.l.ear.level >= quietLevel {
-		doubt = doubtInSilence
+	switch c.sentry.look(now) {
+	case vigil.Silent:
+		c.l.log.Warn("the node has fallen silent: asking others", "node", c.l.served(c.cur))
+		c.want(silent)
+	case vigil.Back:
+		c.stay()
 	}
-	switch {
-	case quiet > deafMax:
-		c.replace()
-	case quiet > doubt && c.next == nil:
-		c.check(ctx)
+	if now.Sub(c.l.ear.heard(c.cur.since)) > deafMax {
+		c.want(lost)
 	}
 	if c.next != nil && now.Sub(c.next.since) > uselessMax {
 		c.leave(c.next)
-		c.l.route.failed(c.next.at.base)
+		c.failed(c.next.at.base, now, nil)
 		c.next = nil
 	}
-	if c.wanted && c.next == nil && !c.opening && !now.Before(c.retryAt) {
-		c.opening = true
-		base := c.l.route.base()
-		go func() {
-			h, err := c.l.open(ctx, base)
-			c.openings <- opened{base, h, err}
-		}()
+	if c.wanted != content && c.next == nil && !c.opening && !now.Before(c.retryAt) {
+		c.open(ctx, now)
 	}
 	return nil
 }
 
+// open opens a session at the route's node where that is wanted, else at another one than the present, which may be the last way out.
+func (c *continuity) open(ctx context.Context, now time.Time) {
+	c.opening = true
+	l, base, here := c.l, "", c.cur.at.base
+	if c.wanted == moved {
+		base = l.route.base()
+	}
+	nodes := slices.DeleteFunc(candidates(l.edges), func(n vigil.Node) bool { return n.Base != here && now.Before(c.bad[n.Base]) })
+	ended := !c.lostAt.IsZero()
+	go func() {
+		if base == "" {
+			base = l.client.another(ctx, l.room, nodes, here)
+		}
+		if base == "" && ended {
+			base = here // it may be starting again
+		}
+		if base == "" {
+			c.openings <- opened{err: errNobody}
+			return
+		}
+		h, err := l.open(ctx, base)
+		c.openings <- opened{base, h, err}
+	}()
+}
+
 // check asks the node whether it lives, unless that is under way.
 func (c *continuity) check(ctx context.Context) {
-	if c.checking || c.wanted {
+	if c.checking || c.wanted != content {
 		return
 	}
 	c.checking = true
@@ -280,15 +324,28 @@ func (c *continuity) check(ctx context.Context) {
 // answered takes the outcome of a try to open a session.
 func (c *continuity) answered(o opened, now time.Time) error {
 	c.opening = false
-	if o.err == nil {
+	switch {
+	case o.err == nil && c.wanted == content: // it is stayed
+		c.leave(o.h)
+		return nil
+	case o.err == nil:
 		c.next = o.h
 		return nil
-	}
-	if final(o.err) && !c.lostAt.IsZero() {
+	case final(o.err) && !c.lostAt.IsZero():
 		return o.err
 	}
-	c.l.route.failed(o.base)
-	c.retryAt = now.Add(min(retryFirst<<min(c.tries, 10), retryMax))
-	c.tries++
+	c.failed(o.base, now, o.err)
 	return nil
+}
+
+// failed notes a node that was of no use: others are tried meanwhile. Where there is none, or the route's is wanted, there is a pause.
+func (c *continuity) failed(base string, now time.Time, err error) {
+	c.l.route.failed(base)
+	c.tries++
+	again := now.Add(pause(c.tries, err))
+	c.bad[base] = again
+	c.retryAt = now
+	if base == "" || base == c.cur.at.base || c.wanted == moved {
+		c.retryAt = again
+	}
 }

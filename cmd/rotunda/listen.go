@@ -167,7 +167,7 @@ func (l *listener) hear(ctx context.Context, c *continuity, duration time.Durati
 		defer t.Stop()
 		over = t.C
 	}
-	look := time.NewTicker(meterEvery / 2)
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	defer l.meter.clear()
 	var v room.View
@@ -183,7 +183,7 @@ func (l *listener) hear(ctx context.Context, c *continuity, duration time.Durati
 		case bases := <-l.news.moves:
 			if l.route.move(bases) {
 				l.log.Info("the node is being emptied: going on at another", "node", l.route.base())
-				c.wanted = true
+				c.want(moved)
 			}
 		case base := <-l.news.lost:
 			if base == c.cur.at.base {
@@ -192,7 +192,7 @@ func (l *listener) hear(ctx context.Context, c *continuity, duration time.Durati
 		case alive := <-c.checked:
 			if c.checking = false; !alive {
 				l.log.Warn("the node does not answer: going on at another", "node", l.served(c.cur))
-				c.replace()
+				c.want(lost)
 			}
 		case o := <-c.openings:
 			if err := c.answered(o, time.Now()); err != nil {
@@ -200,6 +200,8 @@ func (l *listener) hear(ctx context.Context, c *continuity, duration time.Durati
 			}
 		case <-c.done:
 			c.gone(time.Now())
+		case l.edges = <-l.news.edges:
+			l.route.learn(basesOf(l.edges))
 		case <-over:
 			return nil
 		case <-ctx.Done():

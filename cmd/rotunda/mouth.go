@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"rotunda/node/rtc"
+	"rotunda/node/vigil"
 )
 
-// pulseEvery is how often a speaker asks their node whether it lives, and pulsesMissed after how many answers in a row that did
-// not come they go to another: nothing that comes back from a node tells a speaker that it hears.
 const (
-	pulseEvery   = 500 * time.Millisecond
-	pulsesMissed = 2
 	// besideMax is how long both sessions are spoken into when one takes the place of another: the node of the old one ends it
 	// when the new one is heard, and the node of the new one ends that where the log does not take it.
 	besideMax = 4 * time.Second
@@ -28,7 +26,8 @@ var errNotTaken = errors.New("the microphone was not taken")
 type mouth struct {
 	p       *speaker
 	news    news
-	route   route // owned by keep
+	route   route  // owned by keep
+	edges   []edge // the same
 	leaving sync.WaitGroup
 
 	mu   sync.Mutex // guards what follows
@@ -39,6 +38,7 @@ type mouth struct {
 func newMouth(ctx context.Context, p *speaker, first *rtc.Publisher) *mouth {
 	v := &mouth{p: p, news: newNews(), pub: first, route: route{origins([]string{first.NodeURL()})}}
 	if edges, err := p.edges(ctx, p.room); err == nil { // without an answer there is one node
+		v.edges = edges
 		v.route.learn(basesOf(edges))
 	}
 	return v
@@ -127,82 +127,119 @@ func (v *mouth) say(ctx context.Context, s sound) (said time.Duration, err error
 
 // keep replaces the session when that is due, until ctx ends. Its error is that nobody lets the speaker in any more.
 func (v *mouth) keep(ctx context.Context) error {
-	pulse := time.NewTicker(pulseEvery)
-	defer pulse.Stop()
+	var over *sentry
 	for {
 		at := v.p.at(v.route.base())
+		if session := v.session(); over == nil || over.over != session { // a false alarm is remembered
+			over = watchOver(session)
+		}
 		fctx, stop := context.WithCancel(ctx)
-		var feed sync.WaitGroup
-		feed.Go(func() { at.follow(fctx, v.p.room, v.news) })
-		why := v.hold(ctx, at, pulse.C)
+		var feeds sync.WaitGroup
+		feeds.Go(func() { at.follow(fctx, v.p.room, v.news) })
+		feeds.Go(func() { at.relist(fctx, v.p.room, v.news) })
+		why, what := v.hold(ctx, at, over)
 		stop()
-		feed.Wait()
-		if why == "" {
+		feeds.Wait()
+		if why == content {
 			return nil
 		}
-		v.p.log.Warn(why+": going on at another", "node", at.base)
-		if err := v.replace(ctx); err != nil {
+		v.p.log.Warn(what+": going on at another", "node", at.base)
+		if err := v.replace(ctx, why, over); err != nil {
 			return err
 		}
 	}
 }
 
-// hold waits until the session has to be replaced, and says why; "" when ctx has ended.
-func (v *mouth) hold(ctx context.Context, at *client, pulse <-chan time.Time) (why string) {
+// hold waits until the session has to be replaced, and says why; content when ctx has ended.
+func (v *mouth) hold(ctx context.Context, at *client, over *sentry) (why want, what string) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	session := v.session()
-	missed := 0
 	for {
 		select {
 		case <-ctx.Done():
-			return ""
+			return content, ""
 		case <-v.news.views:
-			continue
+		case v.edges = <-v.news.edges:
+			v.route.learn(basesOf(v.edges))
 		case bases := <-v.news.moves:
 			if v.route.move(bases) {
-				return "the node is being emptied"
+				return moved, "the node is being emptied"
 			}
-			continue
 		case <-session.Done():
-			v.route.failed(at.base)
-			return "the media connection was lost"
+			return lost, "the media connection was lost"
 		case <-v.news.lost:
-		case <-pulse:
-		}
-		if at.alive(ctx) {
-			missed = 0
-		} else if missed++; missed >= pulsesMissed && ctx.Err() == nil {
-			v.route.failed(at.base)
-			return "the node does not answer"
+			if !at.alive(ctx) && ctx.Err() == nil {
+				return lost, "the node does not answer"
+			}
+		case now := <-look.C:
+			if over.look(now) == vigil.Silent && over.shows {
+				return silent, "the node has fallen silent"
+			}
 		}
 	}
 }
 
-// replace opens a session at the route's node, or at one after it, and lets go of the old one.
-func (v *mouth) replace(ctx context.Context) error {
-	for began, wait := time.Now(), retryFirst; ; wait = min(2*wait, retryMax) {
-		base := v.route.base()
-		here := &speaker{client: v.p.at(base), room: v.p.room, log: v.p.log}
-		pub, err := here.publish(ctx)
+// replace opens a session at another node, and lets go of the old one. A node that was only silent is stayed with if it is heard again
+// before that.
+func (v *mouth) replace(ctx context.Context, why want, over *sentry) error {
+	began, here := time.Now(), v.route.base()
+	if why == moved {
+		here = "" // the route has gone on
+	}
+	bad := map[string]time.Time{}
+	for n := 1; ; n++ {
+		tctx, stop := context.WithCancel(ctx)
+		back := func() bool { return false }
+		if why == silent {
+			back = over.untilBack(tctx, stop)
+		}
+		pub, base, err := v.another(tctx, here, bad)
+		stop()
+		stayed := back()
 		switch {
-		case ctx.Err() != nil && err != nil:
+		case ctx.Err() != nil && err != nil, stayed && err != nil:
 			return nil
 		case err == nil && v.turn(ctx, pub):
+			v.route.move([]string{base})
 			v.p.log.Info("speaking", "room", v.p.room, "node", pub.NodeURL())
 			return nil
 		case err == nil:
 			err = errNotTaken
 		case final(err):
 			return fmt.Errorf("the stage is closed: %w", err)
-		case time.Since(began) > lostMax:
+		case (why != silent || over.ended()) && time.Since(began) > lostMax:
 			return fmt.Errorf("%w: %w", errLost, err)
 		}
 		v.route.failed(base)
+		wait := pause(n, err)
+		bad[base] = time.Now().Add(wait)
+		if base != "" && base != here && why != moved {
+			wait = 0 // others are tried meanwhile
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
 	}
+}
+
+// another opens a session at a node that has the room and is not here; at the route's where here is "". What cannot be reached at all
+// may still be found here.
+func (v *mouth) another(ctx context.Context, here string, bad map[string]time.Time) (pub *rtc.Publisher, base string, err error) {
+	base = v.route.base()
+	if here != "" {
+		now := time.Now()
+		nodes := slices.DeleteFunc(candidates(v.edges), func(n vigil.Node) bool { return n.Base != here && now.Before(bad[n.Base]) })
+		if base = v.p.client.another(ctx, v.p.room, nodes, here); base == "" {
+			base = here
+		}
+	}
+	tctx, cancel := context.WithTimeout(ctx, besideMax)
+	defer cancel()
+	pub, err = (&speaker{client: v.p.at(base), room: v.p.room, log: v.p.log}).publish(tctx)
+	return pub, base, err
 }
 
 // leave takes leave of a session without waiting for it.
