@@ -21,7 +21,8 @@ const (
 	// deafMax is how long nothing may come from a node that lives before another one is tried: its program may have lost its
 	// home, which the mesh mends by itself.
 	deafMax = 5 * time.Second
-	// uselessMax is how long a new session may bring nothing: a node greets who connects with the newest packet.
+	// uselessMax is how long a session that is to follow another may take to come up, and then how long it may bring nothing: a node
+	// greets who connects with the newest packet.
 	uselessMax = 3 * time.Second
 	// lostMax is how long a listener without a session goes on trying.
 	lostMax = 30 * time.Second
@@ -89,10 +90,10 @@ func (c *client) follow(ctx context.Context, id rotunda.RoomID, n news) {
 	}
 }
 
-// open opens a session at base. It refuses with errEnded where the room is over.
-func (l *listener) open(ctx context.Context, base string) (*hearing, error) {
+// open opens a session at base, within that time. It refuses with errEnded where the room is over.
+func (l *listener) open(ctx context.Context, base string, within time.Duration) (*hearing, error) {
 	at := l.client.at(base)
-	dctx, cancel := context.WithTimeout(ctx, connectTime)
+	dctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	v, err := at.room(dctx, l.room)
 	switch {
@@ -306,7 +307,7 @@ func (c *continuity) open(ctx context.Context, now time.Time) {
 			c.openings <- opened{err: errNobody}
 			return
 		}
-		h, err := l.open(ctx, base)
+		h, err := l.open(ctx, base, uselessMax)
 		c.openings <- opened{base, h, err}
 	}()
 }

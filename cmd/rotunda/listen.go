@@ -137,7 +137,7 @@ const receivedMax = 100
 func (l *listener) listen(ctx context.Context, duration time.Duration) (node string, err error) {
 	l.news, l.route, l.sessions = newNews(), route{[]string{l.base}}, 1
 	l.ear.asked = time.Now()
-	first, err := l.open(ctx, l.base)
+	first, err := l.open(ctx, l.base, connectTime)
 	if err != nil {
 		return "", err
 	}

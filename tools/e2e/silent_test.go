@@ -3,6 +3,7 @@ package e2e
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -136,4 +137,56 @@ func pageFallsSilent(t *testing.T, fault func(*testing.T, *mesh, int)) time.Dura
 	bob.until("is told where", `document.body.innerText.includes("Heard at") && !document.body.innerText.includes("Heard at `+mesh.ids[2]+`")`, patience)
 	fmt.Printf("%s %+.0f\n", t.Name(), f)
 	return time.Duration(f.Heard * float64(time.Millisecond))
+}
+
+// TestASpeakersPageFallsSilent: the node of somebody who speaks from a page is killed, or stands still. They are on stage at another
+// node soon: who was open is heard, who was muted is muted.
+func TestASpeakersPageFallsSilent(t *testing.T) {
+	for i, muted := range []bool{true, false} {
+		t.Run(faults[i].name, func(t *testing.T) {
+			mesh := startMesh(t)
+			if mesh.output == nil {
+				t.Skip("nodes of a mesh that ran already are not stopped")
+			}
+			ada := newCaller(t, mesh.urls[0], "Ada")
+			room := ada.room("On stage")
+			bob := openBrowser(t, "Bob", bobsVoice.record(t))
+			free := bob.openAndStay(mesh.urls[2]+"/?raw", mesh)
+			bob.press("On stage")
+			bob.fill("Your name", "Bob")
+			bob.press("Start listening")
+			bob.press("Ask to speak")
+			user := ada.letIn(room)
+			bob.press("Turn on microphone")
+			until(t, "Bob's microphone is taken", func() bool { p, _ := ada.member(room, user); return p.Live })
+			if !muted {
+				bob.press("Unmute")
+				bob.sees("You are heard")
+			}
+			faults[i].do(t, mesh, 2)
+			free()
+			mesh.comesBack(t, ada, room, user, 2, muted, "page_speaker_"+faults[i].name)
+			bob.until("is calm", phase("live"), patience)
+			if muted { // and the page knows it
+				bob.press("Unmute")
+			}
+			bob.sees("You are heard")
+			until(t, "Bob is open", func() bool { p, _ := ada.member(room, user); return p.Live && !p.Muted })
+		})
+	}
+}
+
+// letIn lets the next person on stage who asks, and answers who it was.
+func (c *caller) letIn(room string) (user string) {
+	c.t.Helper()
+	until(c.t, "somebody asks to speak", func() bool {
+		var v struct{ Requests map[string]struct{} }
+		c.call("GET", "/v1/rooms/"+room, "", http.StatusOK, &v)
+		for user = range v.Requests {
+			return true
+		}
+		return false
+	})
+	c.call("POST", "/v1/rooms/"+room+"/requests/"+user+"/approve", `{}`, http.StatusOK, nil)
+	return user
 }
