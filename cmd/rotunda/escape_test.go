@@ -61,7 +61,7 @@ type counted struct {
 func (c *counted) Came() uint64          { return c.bytes }
 func (c *counted) Done() <-chan struct{} { return c.done }
 
-// What a sentry has not seen to show signs of life, a speaker does not miss: nodes of the release before send a report a second.
+// A sentry tells a node that shows signs of life from one of the release before, which sends a speaker a report a second.
 func TestSentry(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -173,8 +173,12 @@ func (v *mouth) hold(ctx context.Context, at *client, over *sentry) (why want, w
 				return lost, "the node does not answer"
 			}
 		case now := <-look.C:
-			if over.look(now) == vigil.Silent && over.shows {
+			switch {
+			case over.look(now) != vigil.Silent:
+			case over.shows:
 				return silent, "the node has fallen silent"
+			case !at.alive(ctx) && ctx.Err() == nil: // it has been listened to for too short a time, or is of the release before
+				return lost, "the node does not answer"
 			}
 		}
 	}
