@@ -35,11 +35,7 @@ func page(ctx context.Context, root string) ([]figure, error) {
 		return nil, err
 	}
 	defer m.stop()
-	host, err := newGuest(ctx, m.nodes[0].url, "Ada")
-	if err != nil {
-		return nil, err
-	}
-	v, err := speak(ctx, host)
+	v, err := hostSpeaks(ctx, m)
 	if err != nil {
 		return nil, err
 	}

@@ -49,11 +49,7 @@ func nearby(ctx context.Context, root string) ([]figure, error) {
 		{"idle node: resident", fmt.Sprintf("%.0f MiB", float64(after.Resident)/(1<<20)), "≤ 40 MiB", "a control node of three; the mapped pages of the binary and of etcd's file included"},
 		{"idle node: share of a core", fmt.Sprintf("%.2f %%", 100*(after.CPU-before.CPU).Seconds()/idleFor.Seconds()), "≤ 0.5 %", fmt.Sprintf("over %v", idleFor)},
 	}
-	host, err := newGuest(ctx, m.nodes[0].url, "Ada")
-	if err != nil {
-		return nil, err
-	}
-	v, err := speak(ctx, host)
+	v, err := hostSpeaks(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -183,11 +179,7 @@ func faraway(ctx context.Context, root string) ([]figure, error) {
 		return nil, err
 	}
 	defer m.stop()
-	host, err := newGuest(ctx, m.nodes[0].url, "Ada")
-	if err != nil {
-		return nil, err
-	}
-	v, err := speak(ctx, host)
+	v, err := hostSpeaks(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +224,15 @@ type voice struct {
 	said []time.Time // when the first sample of each click was spoken
 
 	hold atomic.Bool // a tone without a pause instead
+}
+
+// hostSpeaks has a guest of the first node open a room and speak in it.
+func hostSpeaks(ctx context.Context, m *mesh) (*voice, error) {
+	host, err := newGuest(ctx, m.nodes[0].url, "Ada")
+	if err != nil {
+		return nil, err
+	}
+	return speak(ctx, host)
 }
 
 func speak(ctx context.Context, g *guest) (*voice, error) {
