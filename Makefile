@@ -38,13 +38,14 @@ test: test-web test-deploy test-go test-sim test-e2e ## every test, in a real br
 test-web: web
 	cd node/web && $(NPM) run --silent check && $(NPM) test --silent
 
-# Alert rules, by the tool that reads them.
-test-deploy: promtool systemd
+# Alert rules, by the tool that reads them; the unit; the container file, the compose file and the chart by their tools' libraries.
+test-deploy: web promtool systemd
 	@cd deploy/prometheus && promtool check rules rules.yml && promtool test rules rules_test.yml
 	@# systemd only warns of a key that it does not know, so its words are what fails. The binary need not be installed here.
 	@d=$$(mktemp -d); sed 's|/usr/local/bin/rotunda|/bin/true|' deploy/systemd/rotunda.service >$$d/rotunda.service; \
 	  said=$$(systemd-analyze verify --man=no $$d/rotunda.service 2>&1); rm -r $$d; test -z "$$said" || { echo "$$said"; exit 1; }
 	@systemd-analyze security --offline=true --threshold=20 deploy/systemd/rotunda.service | tail -1
+	cd tools/deploy && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 test-go: web
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

@@ -66,6 +66,7 @@ type apiError struct {
 	Status        int
 	Title, Detail string
 	Said          string `json:"error"` // an admin address's way
+	Reason        string // why a node is not ready
 	body          []byte
 }
 

@@ -120,7 +120,7 @@ Exit status: 0 done, 1 failed while running, 2 wrong use or configuration.`,
 	}
 	add("run", newUp(t), newNode(t))
 	add("hear", newSpeak(t), newListen(t))
-	add("operate", newMembers(t), newRooms(t), newTop(t), newTrace(t), newDrain(t), newLog(t), newVerify(t), newBench(t), newSim(t), newVersion(t))
+	add("operate", newMembers(t), newRooms(t), newTop(t), newTrace(t), newDrain(t), newHealth(t), newLog(t), newVerify(t), newBench(t), newSim(t), newVersion(t))
 	add("keys", newCerts(t), newKeygen(t), newToken(t))
 	return root
 }

@@ -72,6 +72,7 @@ func TestExitStatus(t *testing.T) {
 		{"certs node a --region r --dir " + dir, exitFailed, "rotunda certs init"},
 		{"keygen dough", exitUsage, `invalid argument "dough"`},
 		{"members --admin 127.0.0.1:1", exitFailed, "--admin says where"},
+		{"health --admin 127.0.0.1:1", exitFailed, "--admin says where"},
 		{"top --every 1ms", exitUsage, "is less than"},
 		{"top --once --admin 127.0.0.1:1", exitFailed, "--admin says where"},
 		{"trace", exitUsage, "`rotunda rooms` lists them"},
