@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -23,7 +24,7 @@ const (
 func newDrain(t *terminal) *cobra.Command {
 	var o drainOptions
 	c := &cobra.Command{
-		Use:   "drain NODE [--deadline 60s]",
+		Use:   "drain NODE|--self [--deadline 60s]",
 		Short: "Empty a node and stop it, unheard",
 		Long: `Empty a node and stop it: it takes no new sessions, its rooms get another home, those who speak and listen are moved to
 other nodes, and when it is empty, or at the deadline, its process ends. NODE is a node's id; --admin is the admin
@@ -32,22 +33,34 @@ address of that node or of any other.
   rotunda drain eu-west-1
   rotunda drain eu-west-1 --deadline 10m --admin 127.0.0.1:9091
   rotunda drain eu-west-1 --undo                # it takes sessions again
+  rotunda drain --self --deadline 2m            # the node at --admin: before a container ends
 
 Exit status 0: it was empty when it went. 1: the deadline came first, and what was left was cut off.`,
-		Args:              cobra.ExactArgs(1),
+		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeNodes(&o.admin),
 		RunE: func(c *cobra.Command, args []string) error {
+			if o.deadline < 0 {
+				return usagef("--deadline %v is negative", o.deadline)
+			}
+			if o.self == (len(args) == 1) {
+				return usagef("which node? Its id, or --self for the one at --admin; `rotunda members` lists them")
+			}
+			if o.self {
+				var err error
+				if o.node, err = nodeAt(c.Context(), o.admin); err != nil {
+					return err
+				}
+				return drain(c.Context(), t, o)
+			}
 			o.node = rotunda.NodeID(args[0])
 			if err := o.node.Valid(); err != nil {
 				return usageError{err}
-			}
-			if o.deadline < 0 {
-				return usagef("--deadline %v is negative", o.deadline)
 			}
 			return drain(c.Context(), t, o)
 		},
 	}
 	c.Flags().DurationVar(&o.deadline, "deadline", time.Minute, "how long it may take")
+	c.Flags().BoolVar(&o.self, "self", false, "the node at --admin, whatever it is called")
 	c.Flags().BoolVar(&o.undo, "undo", false, "take it back: the node takes sessions again")
 	c.Flags().BoolVar(&o.json, "json", false, "print the outcome as JSON, for machines")
 	c.Flags().StringVar(&o.admin, "admin", adminDefault, "admin address of any node")
@@ -59,6 +72,21 @@ type drainOptions struct {
 	admin      string
 	deadline   time.Duration
 	undo, json bool
+	self       bool // node is the one at admin
+}
+
+// nodeAt is the id of the node whose admin address that is, ready or not.
+func nodeAt(ctx context.Context, admin string) (rotunda.NodeID, error) {
+	var said struct{ Node rotunda.NodeID }
+	err := fromAdmin(ctx, admin, "/readyz", &said)
+	var refused *apiError
+	if errors.As(err, &refused) && json.Unmarshal(refused.body, &said) == nil {
+		err = nil
+	}
+	if err == nil && said.Node.Valid() != nil {
+		err = fmt.Errorf("the node at %s does not say its id", admin)
+	}
+	return said.Node, err
 }
 
 // drained is the outcome of a drain. Left is what the node had when it was heard of last.
@@ -120,7 +148,7 @@ func watchDrain(ctx context.Context, t *terminal, o drainOptions, until time.Tim
 		}
 		m, known, err := memberOf(ctx, o)
 		switch {
-		case err != nil && seen.Listeners == ^uint32(0):
+		case err != nil && seen.Listeners == ^uint32(0) && !o.self: // a node that had nobody may have stopped before the first look
 			return last, err
 		case err != nil, !known, !m.State.Up(): // where the admin address was the node's own, it is gone with it
 			return last, nil

@@ -3,7 +3,9 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,6 +103,7 @@ var image = sync.OnceValues(buildImage)
 var imageFolder string // removed at the end
 
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // helm's loader tells of every link that it follows
 	status := m.Run()
 	_ = os.RemoveAll(imageFolder)
 	os.Exit(status)
@@ -166,6 +169,9 @@ func copyContext(to string) error {
 	for name := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
 		if slices.ContainsFunc(strings.Fields(string(ignored)), func(out string) bool { return name == out || strings.HasPrefix(name, out+"/") }) {
 			continue
+		}
+		if info, err := os.Lstat(filepath.Join(repository, name)); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			continue // the chart's, which no build needs
 		}
 		b, err := os.ReadFile(filepath.Join(repository, name))
 		if os.IsNotExist(err) { // taken out of the tree and not yet out of git
@@ -292,4 +298,24 @@ func commandOf(s instructions.Stage) []string {
 		return c.CmdLine
 	}
 	return nil
+}
+
+// runBinary runs the image's binary here, in this machine's files.
+func runBinary(t *testing.T, root string, args ...string) (said string) {
+	t.Helper()
+	b, err := exec.CommandContext(t.Context(), filepath.Join(root, "usr/bin/rotunda"), args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("rotunda %v: %v\n%s", args, err, b)
+	}
+	return string(b)
+}
+
+// failBinary is runBinary for what has to fail.
+func failBinary(t *testing.T, root string, args ...string) (said string) {
+	t.Helper()
+	b, err := exec.CommandContext(t.Context(), filepath.Join(root, "usr/bin/rotunda"), args...).CombinedOutput()
+	if err == nil {
+		t.Fatalf("rotunda %v did not fail\n%s", args, b)
+	}
+	return string(b)
 }
