@@ -1,6 +1,7 @@
 package cascade_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,12 @@ const framesOut = `rotunda_cascade_frames_total{direction="out"}`
 // Three regions, eight nodes, 80 ms and 5 % loss between regions. Bounds: every subscriber takes each frame at most once;
 // at least 91 % of them (one lossy hop, no repair yet: 95 % expected), all within 250 ms and the middle one within 60; and of
 // each frame exactly one copy crosses to each region.
+//
+// A link that does not know yet that it loses packets takes three in a row for its peer's death (link.suspectTicks), once, and one in
+// twenty does; then its streams go round by the third region for 10 to 15 s. That is meant, and it was to be seen in one run of
+// twelve, but it is not what is measured here: 20 s are, in which each stream came by the way that is planned. Links learn, once in 8 s
+// on average, so calm ones follow: six spans in a row without need an alarm in each third of two minutes, which has less than one
+// chance in a million.
 func TestFramesArriveOnceAndCrossOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -32,42 +39,83 @@ func TestFramesArriveOnceAndCrossOnce(t *testing.T) {
 			w.listen(id, program, "us-1") // a second one costs nothing
 		}
 		time.Sleep(15 * time.Second) // paths found, and moved to the relay where a node was early
-		before := w.nodes["us-1"].value(t, framesOut)
-		for _, h := range ears {
-			h.reset()
-		}
-		first := int(sp.seq.Load())
-		time.Sleep(20 * time.Second)
-		frames := sp.end() - first
-		time.Sleep(time.Second)
-		after := w.nodes["us-1"].value(t, framesOut)
-		if copies := (after - before) / float64(frames); copies < 2.97 || copies > 3.03 {
-			t.Errorf("us-1 sent %.2f copies of each frame, want 3: one to us-2, one to eu, one to ap", copies)
-		}
-		for _, id := range w.order {
-			h := ears[id]
-			got := h.now()
-			for seq, n := range got.count {
-				if n != 1 {
-					t.Errorf("%s took frame %d %d times", id, seq, n)
+		calm, spans := false, 0
+		for ; !calm && spans < 6; spans++ {
+			before, first := w.nodes["us-1"].value(t, framesOut), int(sp.seq.Load())
+			for _, h := range ears {
+				h.reset()
+			}
+			calm = w.planned()
+			for range 20 {
+				time.Sleep(time.Second)
+				calm = w.planned() && calm
+			}
+			if calm {
+				w.crossedOnce(ears, int(sp.seq.Load())-first, w.nodes["us-1"].value(t, framesOut)-before)
+			}
+			for id, h := range ears {
+				for seq, n := range h.now().count {
+					if n != 1 {
+						t.Errorf("%s took frame %d %d times", id, seq, n)
+					}
 				}
 			}
-			n := len(got.count)
-			if n == 0 {
-				t.Errorf("%s took nothing", id)
-				continue
-			}
-			p50, p99, worst := got.ages[n/2], got.ages[n*99/100], got.ages[n-1]
-			t.Logf("%s: %d of %d frames, age p50 %v p99 %v max %v, longest gap %v", id, n, frames, p50, p99, worst, got.longest)
-			if n < frames*91/100 {
-				t.Errorf("%s took %d of %d frames, want 91 %%", id, n, frames)
-			}
-			if p50 > 60*time.Millisecond || worst > 250*time.Millisecond {
-				t.Errorf("%s: age p50 %v, max %v; want at most 60 ms, 250 ms", id, p50, worst)
-			}
+		}
+		t.Logf("the ways were as planned, calm %t, in span %d", calm, spans)
+		if !calm {
+			t.Errorf("in none of %d spans of 20 s the ways were as planned throughout", spans)
+		}
+		sp.end()
+		for _, h := range ears {
 			h.sub.Close()
 		}
 	})
+}
+
+// planned reports whether the program of us-1 comes to us-2 and one node of each other region from us-1 itself, and to the others from
+// those.
+func (w *world) planned() bool {
+	direct := map[rotunda.NodeID]bool{}
+	var others []rotunda.NodeID
+	for _, id := range w.order[1:] {
+		carried := w.nodes[id].Trace(program.Room)
+		if len(carried) != 1 || len(carried[0].Ways) != 1 {
+			return false
+		}
+		switch way := carried[0].Ways[0].Path; len(way) {
+		case 1:
+			direct[id] = true
+		case 2:
+			others = append(others, way[0])
+		default:
+			return false
+		}
+	}
+	return len(direct) == 3 && direct["us-2"] && len(others) == 4 && !slices.ContainsFunc(others, func(id rotunda.NodeID) bool { return !direct[id] })
+}
+
+// crossedOnce checks what was heard of so many frames, of which the origin sent so many.
+func (w *world) crossedOnce(ears map[rotunda.NodeID]*heard, frames int, sent float64) {
+	w.t.Helper()
+	if copies := sent / float64(frames); copies < 2.97 || copies > 3.03 {
+		w.t.Errorf("us-1 sent %.2f copies of each frame, want 3: one to us-2, one to eu, one to ap", copies)
+	}
+	for _, id := range w.order {
+		got := ears[id].now()
+		n := len(got.count)
+		if n == 0 {
+			w.t.Errorf("%s took nothing", id)
+			continue
+		}
+		p50, p99, worst := got.ages[n/2], got.ages[n*99/100], got.ages[n-1]
+		w.t.Logf("%s: %d of %d frames, age p50 %v p99 %v max %v, longest gap %v", id, n, frames, p50, p99, worst, got.longest)
+		if n < frames*91/100 {
+			w.t.Errorf("%s took %d of %d frames, want 91 %%", id, n, frames)
+		}
+		if p50 > 60*time.Millisecond || worst > 250*time.Millisecond {
+			w.t.Errorf("%s: age p50 %v, max %v; want at most 60 ms, 250 ms", id, p50, worst)
+		}
+	}
 }
 
 // When the region's relay crashes its subscribers have the stream again within 1.5 s: 0.5 s until the silence is noticed,
