@@ -53,8 +53,6 @@ test-go: web
 	@# Built side by side, run one package after another: several run real nodes in real time and need the cores.
 	CGO_ENABLED=1 $(GO) test -race -run '^$$' ./... >/dev/null
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -p 1 ./...
-	@# With the race detector too, above; these are the times that count.
-	$(GO) test -count=1 -run TestEnforcementTime ./node
 
 # The whole, with real processes: heavy test tools live in a module of their own.
 test-e2e: build browser speech namespaces interop tmux

@@ -119,7 +119,7 @@ func TestDrain(t *testing.T) {
 	var url string
 	select {
 	case url = <-to:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("Bob is not asked to move")
 	}
 	if url == m.urls[1] || url != m.urls[0] && url != m.urls[2] {
@@ -132,7 +132,7 @@ func TestDrain(t *testing.T) {
 	if !ear.hears(440) {
 		t.Error("the old session ended before the new one was heard")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	ear.player.Close(ctx)
 	m.eventually("empty, the node has left", func() bool { return m.state(1) == rotunda.Left })

@@ -123,7 +123,7 @@ func TestOneDecisionIsMeasuredOnce(t *testing.T) {
 	keeper := m.nodes[len(m.nodes)-1]
 	select {
 	case <-keeper.Ready():
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the log does not come back")
 	}
 	inLog := func() bool {

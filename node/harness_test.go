@@ -73,7 +73,7 @@ func startNodes(t *testing.T, n int) *testMesh {
 	for _, node := range m.nodes {
 		select {
 		case <-node.Ready():
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%s is not ready", node.cfg.ID)
 		}
 	}
@@ -103,7 +103,7 @@ func (m *testMesh) start(cfg config.Config) {
 			if err != nil {
 				m.t.Errorf("%s ended with %v", cfg.ID, err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			m.t.Errorf("%s does not end", cfg.ID)
 		}
 	})
@@ -148,12 +148,15 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-// eventually waits until holds does, for at most 20 s.
+// patience is how long a test waits for what must happen. It is reached only where the test fails.
+const patience = time.Minute
+
+// eventually waits until holds does, for as long as patience.
 func (m *testMesh) eventually(what string, holds func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			m.t.Fatalf("not after 20 s: %s", what)
+			m.t.Fatalf("not after %v: %s", patience, what)
 		}
 	}
 }
@@ -263,7 +266,7 @@ func toneOf(hertz float64) (encodedTone, error) {
 // sayTone opens p's microphone and plays a tone into it until the test ends or stop is called.
 func (p *person) sayTone(room string, hertz float64) (stop func()) {
 	p.m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	pub, err := rtc.DialPublisher(ctx, rtc.ClientConfig{URL: fmt.Sprintf("%s/v1/rooms/%s/whip", p.url, room), Token: p.Token})
 	must(p.m.t, err)
@@ -312,7 +315,7 @@ func (p *person) listen(room string, tracks int) *ear {
 	e := &ear{}
 	dec, err := opus.NewDecoder()
 	must(p.m.t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	e.player, err = rtc.DialPlayer(ctx, rtc.ClientConfig{URL: fmt.Sprintf("%s/v1/rooms/%s/whep", p.url, room), Token: p.Token, Tracks: tracks},
 		func(r rtc.Received) {

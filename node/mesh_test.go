@@ -108,7 +108,7 @@ func TestHomeRestarts(t *testing.T) {
 	back := m.nodes[2]
 	select {
 	case <-back.Ready():
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the node is not back")
 	}
 	var v struct {

@@ -29,7 +29,7 @@ func (a answered) RoundTrip(q *http.Request) (*http.Response, error) {
 // microphone opens a session of p's and reports how it ended: an error, or a session whose media is up.
 func (p *person) microphone(room string, then func() error) (*rtc.Publisher, error) {
 	p.m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	pub, err := rtc.DialPublisher(ctx, rtc.ClientConfig{
 		URL: fmt.Sprintf("%s/v1/rooms/%s/whip", p.url, room), Token: p.Token, HTTP: &http.Client{Transport: answered{then}},
@@ -105,7 +105,7 @@ func TestMicrophoneChangesOver(t *testing.T) {
 	if err == nil {
 		select {
 		case <-pub.Done():
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Error("who was removed while they connected has a session")
 		}
 	}

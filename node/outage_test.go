@@ -86,7 +86,7 @@ func (p *person) follow(room string) reader {
 // until reads events until one is it, for at most 10 s.
 func (r reader) until(what string, is func(event, data string) bool) string {
 	r.t.Helper()
-	late, event := time.After(10*time.Second), ""
+	late, event := time.After(patience), ""
 	for {
 		select {
 		case <-late:
@@ -176,7 +176,7 @@ func TestLogAway(t *testing.T) {
 	back := m.nodes[3]
 	select {
 	case <-back.Ready():
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the log is not back")
 	}
 	feed.until("the log has it", func(event, data string) bool { return event == "muted" })
