@@ -14,9 +14,6 @@ import (
 	"rotunda/node/listen"
 )
 
-// httpPlayersMax bounds the plain HTTP players of a node. Each has a connection and up to 64 packets.
-const httpPlayersMax = 1000
-
 // listenHTTP serves a room's program as endless Ogg Opus, to anything that plays a URL. Like every reading call of the API
 // it asks for no token: who listens this way is nobody in particular.
 func (n *Node) listenHTTP(w http.ResponseWriter, q *http.Request) {
@@ -41,9 +38,9 @@ func (n *Node) openStream(ctx context.Context, id rotunda.RoomID) (*listen.Strea
 	if _, draining := n.drain.deadline(); draining {
 		return nil, fmt.Errorf("the node is being emptied: %w", api.ErrOverloaded)
 	}
-	if n.sessions.http.Add(1) > httpPlayersMax {
+	if most := n.playersMax.Load(); n.sessions.http.Add(1) > most { // each has a connection and up to 64 packets
 		n.sessions.http.Add(-1)
-		return nil, fmt.Errorf("%d players already: %w", httpPlayersMax, api.ErrOverloaded)
+		return nil, fmt.Errorf("%d players already: %w", most, api.ErrOverloaded)
 	}
 	r := n.rooms.hold(id)
 	s := listen.New(n.metrics)

@@ -74,7 +74,10 @@ type Node struct {
 	looks    *rate.Limiter
 	holders  holders
 	sessions struct{ listeners, speakers, http atomic.Int32 }
-	ready    chan struct{} // closed when the node serves
+
+	playersMax atomic.Int32                  // of sessions.http
+	limits     atomic.Pointer[config.Limits] // the newest
+	ready      chan struct{}                 // closed when the node serves
 }
 
 // keys is what tokens are signed and checked with.
@@ -117,6 +120,9 @@ func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 	}
 	n.keys.Store(&k)
 	if err := n.openSockets(id); err != nil {
+		return nil, errors.Join(err, n.closeSockets())
+	}
+	if err := n.takeLimits(cfg.Limits); err != nil {
 		return nil, errors.Join(err, n.closeSockets())
 	}
 	return n, nil
@@ -416,7 +422,7 @@ func (n *Node) opened(door *api.API) error {
 	n.elsewhere = door.Elsewhere
 	n.door.Store(door)
 	k := n.keys.Load() // a reload may have come between
-	return door.SetKeys(k.keyring, k.signer)
+	return errors.Join(door.SetKeys(k.keyring, k.signer), n.takeLimits(*n.limits.Load()))
 }
 
 // logConfig translates the configuration of the control log.

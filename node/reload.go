@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"rotunda/control/api"
 	"rotunda/node/config"
 	"rotunda/node/identity"
 )
@@ -17,7 +18,7 @@ const (
 )
 
 // Reload takes over what cfg, a configuration that config.Load returned, may change while the node runs, read from its files
-// again: the certificates of its page and of the node, the authorities of the mesh, the keys of gossip and of tokens. Connections
+// again: the certificates of its page and of the node, the authorities of the mesh, the keys of gossip and of tokens, the limits. Connections
 // and sessions that are open go on with what they began with. On an error nothing has changed.
 func (n *Node) Reload(cfg config.Config) error {
 	id, err := identity.LoadNode(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key, time.Now())
@@ -43,7 +44,45 @@ func (n *Node) Reload(cfg config.Config) error {
 			return err
 		}
 	}
-	return n.take(id, gossipKeys, k)
+	if _, err := apiLimits(cfg.Limits); err != nil {
+		return err
+	}
+	return errors.Join(n.take(id, gossipKeys, k), n.takeLimits(cfg.Limits))
+}
+
+// takeLimits makes limits good, for whoever comes next.
+func (n *Node) takeLimits(l config.Limits) error {
+	limits, err := apiLimits(l)
+	if err != nil {
+		return err
+	}
+	n.limits.Store(&l)
+	n.listeners.SetSessionsMax(l.Listeners)
+	n.media.SetSessionsMax(l.Speakers)
+	n.playersMax.Store(int32(l.Players))
+	if door := n.door.Load(); door != nil {
+		return door.SetLimits(limits)
+	}
+	return nil
+}
+
+// apiLimits are those that the API keeps.
+func apiLimits(l config.Limits) (api.Limits, error) {
+	out := api.Limits{Streams: l.AddressStreams, StreamsTotal: l.Streams}
+	for _, r := range []struct {
+		key  string
+		from config.Rate
+		to   *api.Rate
+	}{
+		{"sessions", l.Sessions, &out.Sessions}, {"reads", l.Reads, &out.Reads}, {"commands", l.Commands, &out.Commands},
+		{"user_commands", l.UserCommands, &out.UserCommands}, {"guests", l.Guests, &out.Guests}, {"rooms", l.Rooms, &out.Rooms},
+	} {
+		var err error
+		if r.to.PerSecond, r.to.Burst, err = r.from.Values(); err != nil {
+			return out, fmt.Errorf("limits.%s: %w", r.key, err)
+		}
+	}
+	return out, nil
 }
 
 // take makes what was read from files good. Nothing in it fails that was checked before.

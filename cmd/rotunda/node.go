@@ -29,7 +29,7 @@ file, else it has its default. Keys and certificates are always named by file.
   rotunda node --config node.yaml --check              say what is wrong and do not run
   ROTUNDA_LOG_LEVEL=debug rotunda node --config node.yaml --http-listen :8000
 
-SIGHUP reads the file, certificates and keys again: the log level, the page's and the node's
+SIGHUP reads the file, certificates and keys again: log level, limits, the page's and the node's
 certificates, the mesh's authorities and the keys of gossip and tokens change at once and nobody is
 dropped; a file with mistakes changes nothing. docs/reference/config.md describes every key,
 docs/rotation.md the order in which keys are replaced.

@@ -81,7 +81,18 @@ func process(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, stdout, s
 	return cmd, stdout, stderr
 }
 
-// A node takes a new certificate and a new log level over while somebody speaks and somebody listens, who notice nothing; a
+// guestAt asks a node for a guest's token and returns the answer's status.
+func guestAt(t *testing.T, c *http.Client, base string) int {
+	t.Helper()
+	answer, err := c.Post(base+"/v1/guests", "application/json", strings.NewReader(`{"name":"ada"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode
+}
+
+// A node takes a new certificate, new limits and a new log level over while somebody speaks and somebody listens, who notice nothing; a
 // file with mistakes is told of line by line and changes nothing.
 func TestReload(t *testing.T) {
 	if testing.Short() {
@@ -127,7 +138,7 @@ func TestReload(t *testing.T) {
 	}
 
 	writeWebCertificate(t, dir, 2)
-	write("debug", "")
+	write("debug", "limits: {listeners: 1, guests: 0.0001/s burst 1}\n")
 	hangup()
 	log.waitFor(t, `"msg":"configuration reloaded"`)
 	if serial := served(t, old, base); serial != 1 {
@@ -136,6 +147,10 @@ func TestReload(t *testing.T) {
 	fresh := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	if serial := served(t, fresh, base); serial != 2 {
 		t.Errorf("a new connection shows certificate %d", serial)
+	}
+
+	if first, second := guestAt(t, fresh, base), guestAt(t, fresh, base); first != http.StatusCreated || second != http.StatusTooManyRequests {
+		t.Errorf("guests under the new limit: %d, %d", first, second)
 	}
 
 	write("loud", "data_: x\nnonsense: 1\n")

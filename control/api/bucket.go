@@ -19,10 +19,10 @@ const bucketsMax = 1 << 16
 // who are new share one bucket: a flood from very many addresses then slows down newcomers and leaves those already here
 // alone. Safe for concurrent use; time is an argument.
 type buckets struct {
-	rate Rate
 	size int
 
 	mu     sync.Mutex // guards what follows
+	rate   Rate
 	byName map[string]*bucket
 	rest   bucket    // shared by those who found no place
 	swept  time.Time // when idle buckets were last thrown out
@@ -57,6 +57,13 @@ func (b *buckets) take(now time.Time, name string) (wait time.Duration) {
 	}
 	k.level--
 	return 0
+}
+
+// setRate replaces the rate. What a caller has left of a larger burst is cut to the new one when they come next.
+func (b *buckets) setRate(r Rate) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rate = r
 }
 
 // fill adds what time has brought. A clock that goes back brings nothing.

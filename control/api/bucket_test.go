@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"rotunda/control/token"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -63,5 +66,46 @@ func TestFloodLeavesOthersAlone(t *testing.T) {
 	}
 	if b.take(noon, "newcomer") == 0 {
 		t.Error("the shared bucket never runs dry")
+	}
+}
+
+// A new rate holds for those who are here and those who come; what is left of a larger burst is cut.
+func TestRateChanges(t *testing.T) {
+	b := newBuckets(Rate{1, 100}, 10)
+	if wait := b.take(noon, "ada"); wait != 0 {
+		t.Fatalf("wait %v", wait)
+	}
+	b.setRate(Rate{0.5, 1})
+	at := noon.Add(time.Second)
+	if first, second := b.take(at, "ada"), b.take(at, "ada"); first != 0 || second != 2*time.Second {
+		t.Errorf("after the change: %v, %v; want 0 and 2 s", first, second)
+	}
+	if first, second := b.take(at, "bob"), b.take(at, "bob"); first != 0 || second != 2*time.Second {
+		t.Errorf("a newcomer: %v, %v; want 0 and 2 s", first, second)
+	}
+}
+
+// Fewer places end nobody's stream, and let nobody in until there is one.
+func TestSeatsChange(t *testing.T) {
+	s := &seats{perAddress: 5, total: 5, byName: map[string]int{}, open: map[*seat]struct{}{}}
+	ended := func() { t.Error("a stream was ended") }
+	var open []*seat
+	for range 3 {
+		seat, err := s.take("ada", token.Claims{}, ended)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, seat)
+	}
+	s.allow(2, 3)
+	if _, err := s.take("ada", token.Claims{}, ended); !errors.Is(err, errStreams) {
+		t.Errorf("a fourth of two: %v", err)
+	}
+	if _, err := s.take("bob", token.Claims{}, ended); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("a fourth of three: %v", err)
+	}
+	s.free(open[0])
+	if _, err := s.take("bob", token.Claims{}, ended); err != nil {
+		t.Error(err)
 	}
 }

@@ -81,6 +81,27 @@ func newLimiters(l Limits) limiters {
 	}
 }
 
+// SetLimits replaces the limits. Who has done more than the new ones allow, or has a stream too many, keeps what they have. It may be called
+// concurrently.
+func (a *API) SetLimits(l Limits) error {
+	l = l.withDefaults()
+	if err := l.validate(); err != nil {
+		return err
+	}
+	b := &a.limits
+	for _, s := range []struct {
+		of   *buckets
+		rate Rate
+	}{
+		{b.guests, l.Guests}, {b.reads, l.Reads}, {b.commands, l.Commands}, {b.userCommands, l.UserCommands}, {b.rooms, l.Rooms}, {b.pictures, l.Pictures},
+		{b.reports, l.Reports}, {b.reactions, l.Reactions}, {b.rosters, l.Rosters}, {b.signIns, l.SignIns}, {b.rewinds, l.Rewinds}, {b.sessions, l.Sessions},
+	} {
+		s.of.setRate(s.rate)
+	}
+	a.seats.allow(l.Streams, l.StreamsTotal)
+	return nil
+}
+
 // allow takes one from a bucket; the error says when to try again.
 func allow(b *buckets, now time.Time, name string) error {
 	if wait := b.take(now, name); wait > 0 {

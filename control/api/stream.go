@@ -31,13 +31,13 @@ var errBehind = errors.New("reader is too far behind")
 
 // seats counts the open streams, per address and in all, and can end them.
 type seats struct {
-	perAddress, total int
-
-	mu     sync.Mutex // guards what follows
-	byName map[string]int
-	open   map[*seat]struct{}
-	closed bool
-	moving bool // who comes is told to go on elsewhere
+	mu         sync.Mutex // guards what follows
+	perAddress int
+	total      int
+	byName     map[string]int
+	open       map[*seat]struct{}
+	closed     bool
+	moving     bool // who comes is told to go on elsewhere
 }
 
 type seat struct {
@@ -61,6 +61,13 @@ func (s *seats) take(name string, claims token.Claims, end context.CancelFunc) (
 	s.open[t] = struct{}{}
 	s.byName[name]++
 	return t, nil
+}
+
+// allow replaces how many there may be; nobody's stream ends.
+func (s *seats) allow(perAddress, total int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.perAddress, s.total = perAddress, total
 }
 
 func (s *seats) free(t *seat) {

@@ -8,9 +8,11 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +42,7 @@ type Config struct {
 	TLS     TLS     `yaml:"tls"`
 	Tokens  Tokens  `yaml:"tokens"`
 	OIDC    OIDC    `yaml:"oidc"`
+	Limits  Limits  `yaml:"limits"`
 
 	// WAN (wan) delays what this node sends to the nodes of a region by that long, one way, to try a mesh on one machine
 	// as if it stood apart. `rotunda up --wan` writes it. Default: no delay. At most 2 s each.
@@ -178,6 +181,56 @@ type OIDC struct {
 	Scopes []string `yaml:"scopes" help:"scopes to ask for beside openid" example:"[profile, email]"`
 }
 
+// Limits is what this node takes at most, and what one caller may. An address is an IPv4 address or an IPv6 network of 64 bits. A new value
+// holds for whoever comes next; who is here stays, though there be more than it allows.
+type Limits struct {
+	// Listeners (limits.listeners) is how many listen on this node by WebRTC, at 16 KiB each. Default 20000.
+	Listeners int `yaml:"listeners" help:"listeners of this node" example:"5000" reload:"true"`
+	// Speakers (limits.speakers) is how many microphones this node takes. Default 4000.
+	Speakers int `yaml:"speakers" help:"microphones of this node" example:"500" reload:"true"`
+	// Players (limits.players) is how many listen to listen.opus, over plain HTTP. Default 1000.
+	Players int `yaml:"players" help:"plain HTTP players of this node" example:"200" reload:"true"`
+	// Streams (limits.streams) is how many event feeds are open on this node: about one for each page. Default 16384.
+	Streams int `yaml:"streams" help:"open event feeds of this node" example:"5000" reload:"true"`
+	// AddressStreams (limits.address_streams) is how many event feeds one address has open. Default 256.
+	AddressStreams int `yaml:"address_streams" help:"open event feeds of one address" example:"2000" reload:"true"`
+	// Sessions (limits.sessions) is how often one address opens, changes or ends media sessions. Default 500/s burst 5000.
+	Sessions Rate `yaml:"sessions" help:"media sessions opened, changed or ended by one address" example:"50/s burst 500" reload:"true"`
+	// Reads (limits.reads) is how often one address reads from the API. Default 200/s burst 1000.
+	Reads Rate `yaml:"reads" help:"API calls of one address that change nothing" example:"50/s burst 500" reload:"true"`
+	// Commands (limits.commands) is how often one address asks the API to change something. Default 100/s burst 500.
+	Commands Rate `yaml:"commands" help:"API calls of one address that change something" example:"20/s burst 100" reload:"true"`
+	// UserCommands (limits.user_commands) is how often one person does. Default 20/s burst 100.
+	UserCommands Rate `yaml:"user_commands" help:"API calls of one person that change something" example:"5/s burst 50" reload:"true"`
+	// Guests (limits.guests) is how often one address becomes a new guest. Default 5/s burst 200.
+	Guests Rate `yaml:"guests" help:"new guests from one address" example:"1/s burst 2000" reload:"true"`
+	// Rooms (limits.rooms) is how often one person opens a room. Default 1/s burst 50.
+	Rooms Rate `yaml:"rooms" help:"new rooms of one person" example:"0.1/s burst 10" reload:"true"`
+}
+
+// Rate is a number of times a second, and how many may come at once: "5/s burst 200".
+type Rate string
+
+// rateMax bounds both figures of a rate.
+const rateMax = 1_000_000
+
+// Values are its two figures.
+func (r Rate) Values() (perSecond float64, burst int, err error) {
+	each, many, ok := strings.Cut(string(r), "/s burst ")
+	if ok {
+		if perSecond, err = strconv.ParseFloat(each, 64); err == nil {
+			burst, err = strconv.Atoi(many)
+		}
+	}
+	if !ok || err != nil {
+		return 0, 0, fmt.Errorf("%.40q is not like 5/s burst 200", string(r))
+	}
+	if !(perSecond > 0 && perSecond <= rateMax && burst >= 1 && burst <= rateMax) {
+		return 0, 0, fmt.Errorf("%.40q: both figures are above 0 and at most %d", string(r), rateMax)
+	}
+	return perSecond, burst, nil
+}
+
 // WithDefaults returns c with every default filled in that the other fields decide. It does not look at the machine.
 func (c Config) WithDefaults() Config {
 	set := func(field *string, value string) {
@@ -195,6 +248,7 @@ func (c Config) WithDefaults() Config {
 	set(&c.Tokens.CreateRooms, "everyone")
 	set(&c.LogLevel, "info")
 	set(&c.LogFormat, "auto")
+	c.Limits = c.Limits.withDefaults()
 	if c.IsControl() {
 		if len(c.Log.Control) > 1 {
 			set(&c.Log.ListenPeer, ":2380")
@@ -225,6 +279,29 @@ func (c Config) WithDefaults() Config {
 		}
 	}
 	return c
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		field *int
+		usual int
+	}{{&l.Listeners, 20000}, {&l.Speakers, 4000}, {&l.Players, 1000}, {&l.Streams, 16384}, {&l.AddressStreams, 256}} {
+		if *d.field == 0 {
+			*d.field = d.usual
+		}
+	}
+	for _, d := range []struct {
+		field *Rate
+		usual Rate
+	}{
+		{&l.Sessions, "500/s burst 5000"}, {&l.Reads, "200/s burst 1000"}, {&l.Commands, "100/s burst 500"}, {&l.UserCommands, "20/s burst 100"},
+		{&l.Guests, "5/s burst 200"}, {&l.Rooms, "1/s burst 50"},
+	} {
+		if *d.field == "" {
+			*d.field = d.usual
+		}
+	}
+	return l
 }
 
 // advertised is the address that reaches listen: of host where listen names no address of its own; "" where neither does.

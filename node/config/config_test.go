@@ -51,13 +51,17 @@ func TestDefaults(t *testing.T) {
 	in := func(name string) string { return filepath.Join(filepath.Dir(path), name) }
 	want := Config{
 		ID: "fra-1", Region: "eu-central", Host: "192.0.2.7", Data: "/var/lib/rotunda",
-		HTTP:     HTTP{Listen: ":8080", URL: "http://192.0.2.7:8080"},
-		Media:    Media{Listen: ":8081", Advertise: []string{"192.0.2.7"}},
-		Cascade:  Cascade{Listen: ":7443", Advertise: "192.0.2.7:7443", Hitless: "program"},
-		Gossip:   Gossip{Listen: ":7946", Advertise: "192.0.2.7:7946", KeyFile: in("gossip.key"), Label: "example"},
-		Admin:    Admin{Listen: "127.0.0.1:9090"},
-		TLS:      TLS{CA: in("ca.crt"), Cert: in("node.crt"), Key: in("node.key")},
-		Tokens:   Tokens{SigningKey: in("token.key"), CreateRooms: "everyone"},
+		HTTP:    HTTP{Listen: ":8080", URL: "http://192.0.2.7:8080"},
+		Media:   Media{Listen: ":8081", Advertise: []string{"192.0.2.7"}},
+		Cascade: Cascade{Listen: ":7443", Advertise: "192.0.2.7:7443", Hitless: "program"},
+		Gossip:  Gossip{Listen: ":7946", Advertise: "192.0.2.7:7946", KeyFile: in("gossip.key"), Label: "example"},
+		Admin:   Admin{Listen: "127.0.0.1:9090"},
+		TLS:     TLS{CA: in("ca.crt"), Cert: in("node.crt"), Key: in("node.key")},
+		Tokens:  Tokens{SigningKey: in("token.key"), CreateRooms: "everyone"},
+		Limits: Limits{
+			Listeners: 20000, Speakers: 4000, Players: 1000, Streams: 16384, AddressStreams: 256, Sessions: "500/s burst 5000", Reads: "200/s burst 1000",
+			Commands: "100/s burst 500", UserCommands: "20/s burst 100", Guests: "5/s burst 200", Rooms: "1/s burst 50",
+		},
 		LogLevel: "info", LogFormat: "auto",
 	}
 	if d := cmp.Diff(want, c); d != "" {
@@ -345,4 +349,27 @@ func FuzzLoad(f *testing.F) {
 		}
 		_ = problems.Explain()
 	})
+}
+
+// Limits are read as people write them, and what is none is told with its line.
+func TestLimits(t *testing.T) {
+	c, err := Load(folder(t, good+"limits: {listeners: 7, guests: 0.5/s burst 3}\n"), []string{"ROTUNDA_LIMITS_ROOMS=2/s burst 4"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	each, many, err := c.Limits.Guests.Values()
+	if c.Limits.Listeners != 7 || each != .5 || many != 3 || err != nil || c.Limits.Rooms != "2/s burst 4" || c.Limits.Speakers != 4000 {
+		t.Errorf("%+v", c.Limits)
+	}
+	_, err = Load(folder(t, good+"limits:\n  listeners: many\n  speakers: 0x\n  players: -1\n  streams: 2000000\n  guests: 5\n  rooms: 0/s burst 1\n"+
+		"  reads: 1/s burst 1.5\n  commands: NaN/s burst 5\n  sessions: 1/s burst 9999999\n"), nil, nil)
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != 9 {
+		t.Fatalf("%v", err)
+	}
+	for i, p := range problems {
+		if p.Line < 10 || !strings.HasPrefix(p.Key, "limits.") {
+			t.Errorf("problem %d: %+v", i, p)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -254,7 +255,7 @@ func (l *loader) setText(key, text string, at place) {
 	}
 }
 
-// setScalar sets a text or a boolean.
+// setScalar sets a text, a boolean or a number.
 func setScalar(into reflect.Value, text string) error {
 	switch into.Kind() {
 	case reflect.String:
@@ -264,6 +265,12 @@ func setScalar(into reflect.Value, text string) error {
 			return fmt.Errorf("%.40q, want true or false", text)
 		}
 		into.SetBool(text == "true")
+	case reflect.Int:
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return fmt.Errorf("%.40q, want a whole number", text)
+		}
+		into.SetInt(n)
 	default:
 		panic("config: a setting of kind " + into.Kind().String())
 	}

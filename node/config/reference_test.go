@@ -70,6 +70,10 @@ func kind(key string, v reflect.Value) string {
 	switch v.Interface().(type) {
 	case bool:
 		return "true or false"
+	case int:
+		return "number"
+	case Rate:
+		return "rate and what may come at once, like 5/s burst 200"
 	case []string:
 		return "list of texts; in a variable or flag separated by commas"
 	case []ControlNode:
@@ -167,15 +171,20 @@ func TestReferenceDefaults(t *testing.T) {
 	checked := 0
 	for _, f := range leaves(reflect.ValueOf(&c).Elem(), "") {
 		_, named, ok := strings.Cut(said[f.key], `Default "`)
+		end := `"`
+		if strings.HasPrefix(f.key, "limits.") {
+			_, named, ok = strings.Cut(said[f.key], "Default ")
+			end = "."
+		}
 		if !ok {
 			continue
 		}
 		checked++
-		if named, _, _ = strings.Cut(named, `"`); named != f.value.String() {
+		if named, _, _ = strings.Cut(named, end); named != fmt.Sprint(f.value) {
 			t.Errorf("%s: the comment says %q, the default is %q", f.key, named, f.value)
 		}
 	}
-	if checked < 10 {
+	if checked < 21 {
 		t.Errorf("only %d defaults were found in the comments", checked)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,7 @@ func (c Config) check() Problems {
 	c.checkLog(k)
 	c.checkSecrets(k)
 	c.checkOIDC(k)
+	c.checkLimits(k)
 	for _, region := range slices.Sorted(maps.Keys(c.WAN)) {
 		key := "wan." + string(region)
 		if err := region.Valid(); err != nil {
@@ -178,6 +180,24 @@ func (c *Config) checkSecrets(k *checker) {
 	}
 	for i, name := range c.Tokens.Verify {
 		k.file(fmt.Sprintf("tokens.verify[%d]", i), name, "")
+	}
+}
+
+// limitMax bounds each of the limits that count something: more has no machine.
+const limitMax = 1_000_000
+
+func (c *Config) checkLimits(k *checker) {
+	for _, f := range leaves(reflect.ValueOf(&c.Limits).Elem(), "limits.") {
+		switch v := f.value.Interface().(type) {
+		case int:
+			if v < 1 || v > limitMax {
+				k.fail(f.key, "%d is not between 1 and %d", v, limitMax)
+			}
+		case Rate:
+			if _, _, err := v.Values(); err != nil {
+				k.fail(f.key, "%v", err)
+			}
+		}
 	}
 }
 

@@ -21,6 +21,7 @@
 package egress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ type Config struct {
 // Server answers the offers of listeners.
 type Server struct {
 	addresses   []netip.AddrPort
-	sessionsMax int
+	sessionsMax atomic.Int64
 	metrics     *metrics.Set
 	logger      *slog.Logger
 	socket      socket
@@ -134,12 +135,10 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("egress: %v", err)
 	}
 	s := &Server{
-		addresses: cfg.Addresses, sessionsMax: cfg.SessionsMax, metrics: cfg.Metrics, logger: cfg.Logger, socket: sock,
+		addresses: cfg.Addresses, metrics: cfg.Metrics, logger: cfg.Logger, socket: sock,
 		byFragment: map[string]*Session{}, byAddress: map[netip.AddrPort]*Session{}, sessions: map[*Session]struct{}{},
 	}
-	if s.sessionsMax == 0 {
-		s.sessionsMax = sessionsMaxDefault
-	}
+	s.SetSessionsMax(cmp.Or(cfg.SessionsMax, sessionsMaxDefault))
 	if s.metrics == nil {
 		s.metrics = metrics.Discard()
 	}
@@ -240,6 +239,9 @@ func (s *Server) sweep(now time.Time) {
 	}
 }
 
+// SetSessionsMax replaces how many sessions there are at most; those that there are stay.
+func (s *Server) SetSessionsMax(n int) { s.sessionsMax.Store(int64(n)) }
+
 // admit adds a session unless there is no place for it. Newcomers wait elsewhere while the node cannot keep up with those who listen.
 func (s *Server) admit(n *Session) error {
 	for _, sh := range s.shards {
@@ -252,7 +254,7 @@ func (s *Server) admit(n *Session) error {
 	switch {
 	case s.closed:
 		return ErrClosed
-	case len(s.sessions) >= s.sessionsMax, s.pending.Load() >= pendingMax:
+	case len(s.sessions) >= int(s.sessionsMax.Load()), s.pending.Load() >= pendingMax:
 		return ErrBusy
 	}
 	s.sessions[n] = struct{}{}

@@ -19,12 +19,14 @@
 package rtc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -67,7 +69,7 @@ const addressesMax = 16
 // Server answers offers. All methods may be called concurrently.
 type Server struct {
 	addresses   []netip.AddrPort
-	sessionsMax int
+	sessionsMax atomic.Int64
 	metrics     *metrics.Set
 	logger      *slog.Logger
 	mux         *mux
@@ -96,12 +98,10 @@ func NewServer(cfg Config) (*Server, error) {
 		}
 	}
 	s := &Server{
-		addresses: cfg.Addresses, sessionsMax: cfg.SessionsMax, metrics: cfg.Metrics, logger: cfg.Logger,
+		addresses: cfg.Addresses, metrics: cfg.Metrics, logger: cfg.Logger,
 		sessions: map[*Session]struct{}{},
 	}
-	if s.sessionsMax == 0 {
-		s.sessionsMax = sessionsMaxDefault
-	}
+	s.SetSessionsMax(cmp.Or(cfg.SessionsMax, sessionsMaxDefault))
 	if s.metrics == nil {
 		s.metrics = metrics.Discard()
 	}
@@ -180,6 +180,9 @@ func (s *Server) certificate(now time.Time) (webrtc.Certificate, error) {
 	return s.cert, nil
 }
 
+// SetSessionsMax replaces how many sessions there are at most; those that there are stay.
+func (s *Server) SetSessionsMax(n int) { s.sessionsMax.Store(int64(n)) }
+
 // admit adds a session unless there is no place for it.
 func (s *Server) admit(session *Session) error {
 	s.mu.Lock()
@@ -187,7 +190,7 @@ func (s *Server) admit(session *Session) error {
 	switch {
 	case s.closed:
 		return ErrClosed
-	case len(s.sessions) >= s.sessionsMax:
+	case len(s.sessions) >= int(s.sessionsMax.Load()):
 		return ErrBusy
 	}
 	s.sessions[session] = struct{}{}
