@@ -35,6 +35,11 @@ const (
 	// election is the election time-out of a cluster, for members that are up to 100 ms apart; a lost leader is replaced
 	// after one to two of them.
 	election = time.Second
+	// ticks are an election time-out's, the fewest that etcd takes: with each a leader lets its members hear from it, which is
+	// most of what a cluster costs while nothing happens.
+	ticks = 5
+	// batch is how long etcd gathers appends, synced in its write-ahead log each, before it writes them into the store's file.
+	batch = 500 * time.Millisecond
 )
 
 // checks are etcd's own comparisons between its members: before one serves, and with each compaction. A member that differs
@@ -129,6 +134,7 @@ func (c Config) embedded() (*embed.Config, error) {
 	ec.Name, ec.Dir = c.Name, filepath.Join(c.DataDir, "etcd")
 	ec.InitialClusterToken = clusterToken
 	ec.AutoCompactionMode, ec.AutoCompactionRetention = embed.CompactorModeRevision, historyKept
+	ec.BackendBatchInterval = batch
 	ec.QuotaBackendBytes = spaceMax
 	if c.space > 0 {
 		ec.QuotaBackendBytes = c.space
@@ -156,7 +162,7 @@ func (c Config) alone(ec *embed.Config) error {
 	ec.ListenPeerUrls, ec.ListenClientUrls, ec.AdvertiseClientUrls = nil, nil, nil
 	ec.AdvertisePeerUrls = []url.URL{self}
 	ec.InitialCluster = c.Name + "=" + self.String()
-	ec.TickMs, ec.ElectionMs = uint(electionAlone/5/time.Millisecond), uint(electionAlone/time.Millisecond)
+	ec.TickMs, ec.ElectionMs = uint(electionAlone/ticks/time.Millisecond), uint(electionAlone/time.Millisecond)
 	if c.ListenClient == "" {
 		return nil
 	}
@@ -210,7 +216,7 @@ func (c Config) member(ec *embed.Config) error {
 	ec.AdvertiseClientUrls = []url.URL{{Scheme: "https", Host: net.JoinHostPort(advertised.Hostname(), client.Port())}}
 	ec.PeerTLSInfo, ec.ClientTLSInfo = c.TLS.info(), c.TLS.info()
 	ec.TlsMinVersion = "TLS1.3"
-	ec.TickMs, ec.ElectionMs = uint(election/10/time.Millisecond), uint(election/time.Millisecond)
+	ec.TickMs, ec.ElectionMs = uint(election/ticks/time.Millisecond), uint(election/time.Millisecond)
 	return nil
 }
 

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"rotunda"
+
 	"rotunda/control/eventlog"
 	"rotunda/control/eventlog/eventlogtest"
 )
@@ -151,6 +153,34 @@ func TestNoSpace(t *testing.T) {
 	}
 	if _, _, err := l.Read(t.Context(), "r", eventlog.Position{}, 1); err != nil {
 		t.Errorf("a full store is not read: %v", err)
+	}
+}
+
+// Asking for the log's health writes nothing, whoever asks: every node does each second.
+func TestPingWritesNothing(t *testing.T) {
+	a := newAuthority(t)
+	address := ports(t, 1)[0]
+	keeper := open(t, Config{Name: "one", DataDir: t.TempDir(), ListenClient: address, TLS: a.node(t, "one"), space: 512 << 10})
+	remote := open(t, Config{Endpoints: []string{"https://" + address}, TLS: a.node(t, "two")})
+	eventlogtest.MustAppend(t, remote, "r", eventlog.Position{}, "a")
+	before := keeper.server.Server.CommittedIndex()
+	for _, l := range []*Log{keeper, remote} {
+		if err := l.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := keeper.server.Server.CommittedIndex(); after != before {
+		t.Errorf("two pings have made %d entries of raft", after-before)
+	}
+	// And an alarm is known to both.
+	alarm := &etcdserverpb.AlarmRequest{Action: etcdserverpb.AlarmRequest_ACTIVATE, MemberID: uint64(keeper.server.Server.MemberID()), Alarm: etcdserverpb.AlarmType_CORRUPT}
+	if _, err := keeper.server.Server.Alarm(t.Context(), alarm); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*Log{keeper, remote} {
+		if err := l.Ping(t.Context()); !errors.Is(err, eventlog.ErrUnavailable) || !strings.Contains(err.Error(), "CORRUPT") {
+			t.Errorf("ping: %v, want CORRUPT", err)
+		}
 	}
 }
 
