@@ -60,6 +60,7 @@ type Mesh struct {
 	counted relay.Counts                                        // what of the table's has been added to the metrics
 	trees   map[relay.Key]*tree                                 // streams on which notes go up or down
 	asking  asking
+	planted chan struct{} // capacity 1, a token when sumUp has not looked since a tree was made; never closed
 }
 
 // New checks the configuration and opens the sockets. It starts nothing: Run does.
@@ -72,7 +73,7 @@ func New(cfg Config) (*Mesh, error) {
 		peers: map[rotunda.NodeID]*peer{}, ports: map[relay.Port]*link.Link{}, pubs: map[relay.Key]*Publication{},
 		wants: map[relay.Key]*want{}, takers: map[*relay.Stream]*want{}, due: map[*want]struct{}{},
 		judged: map[*want]struct{}{},
-		floods: flood.New(), heard: map[uint8]func(rotunda.NodeID, []byte){}, trees: map[relay.Key]*tree{},
+		floods: flood.New(), heard: map[uint8]func(rotunda.NodeID, []byte){}, trees: map[relay.Key]*tree{}, planted: make(chan struct{}, 1),
 		asking: newAsking(cfg.Self.ID),
 	}
 	if m.log == nil {

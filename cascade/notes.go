@@ -103,6 +103,10 @@ func (m *Mesh) tree(k relay.Key) *tree {
 	if t == nil {
 		t = &tree{parts: map[relay.Out][]byte{}, told: map[relay.Out]uint64{}}
 		m.trees[k] = t
+		select {
+		case m.planted <- struct{}{}:
+		default: // sumUp has not looked since the last one
+		}
 	}
 	return t
 }
@@ -176,15 +180,27 @@ func (m *Mesh) sumUp(ctx context.Context) error {
 	tick := time.NewTicker(sumEvery)
 	defer tick.Stop()
 	for {
+		var due <-chan time.Time // never, as long as there are no trees
+		if m.wooded() {
+			due = tick.C
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-m.planted:
+			continue
+		case <-due:
 		}
 		for k, parts := range m.staleTrees() {
 			m.handUp(k, m.cfg.Sum(parts))
 		}
 	}
+}
+
+func (m *Mesh) wooded() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.trees) > 0
 }
 
 // staleTrees forgets what has gone and returns the parts of the sums that are to be made.

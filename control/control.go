@@ -95,6 +95,8 @@ type Control struct {
 	random *randomness
 	wake   chan struct{} // capacity 1, a token while pending may have followers; never closed
 
+	followed chan struct{} // capacity 1, a token when keepTime has not looked since a room was followed; never closed
+
 	mu        sync.Mutex // guards the rest
 	rooms     map[rotunda.RoomID]*follower
 	pending   []*follower // wait for Run to start them
@@ -132,6 +134,8 @@ func New(cfg Config) *Control {
 		random: &randomness{source: cfg.Rand},
 		wake:   make(chan struct{}, 1),
 		rooms:  map[rotunda.RoomID]*follower{},
+
+		followed: make(chan struct{}, 1),
 	}
 	c.witness, c.folding = newWitness(cfg.Disk, cfg.Witness, cfg.Logger), make(chan *follower, foldingMax)
 	c.directory.changed = make(chan struct{}, 1)

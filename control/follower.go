@@ -148,6 +148,7 @@ func (c *Control) acquire(ctx context.Context, id rotunda.RoomID) (*follower, er
 	if f == nil {
 		f = c.newFollower(id, c.witness)
 		c.rooms[id] = f
+		nudge(c.followed)
 		c.pending = append(c.pending, f)
 		select {
 		case c.wake <- struct{}{}:

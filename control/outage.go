@@ -206,10 +206,16 @@ func (o *outage) run(ctx context.Context) error {
 	defer tick.Stop()
 	var since time.Time // the log is here
 	for {
+		var due <-chan time.Time // never, as long as there is nothing to compare
+		if o.waits() {
+			due = tick.C
+		} else {
+			since = time.Time{} // nobody looks whether it stays
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-due:
 		case <-o.wake:
 		}
 		now := time.Now()

@@ -14,9 +14,9 @@ import (
 // outage is what a Control knows of decisions that are not in the log yet.
 type outage struct {
 	c    *Control
-	cfg  *Outage   // nil: there are none
-	box  *disk.Box // nil: the folder cannot be used
-	wake chan struct{}
+	cfg  *Outage       // nil: there are none
+	box  *disk.Box     // nil: the folder cannot be used
+	wake chan struct{} // capacity 1, a token when run has not looked since there is more to compare; never closed
 
 	mu        sync.Mutex // guards what follows
 	awayUntil time.Time
@@ -155,12 +155,20 @@ func (o *outage) count(own bool, n int) {
 	}
 }
 
+// waits reports whether there are rooms over whose log something lies, or may soon.
+func (o *outage) waits() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.rooms) > 0
+}
+
 // overlay finds or makes the entry of a room. The caller holds o.mu.
 func (o *outage) overlay(id rotunda.RoomID) *overlay {
 	r := o.rooms[id]
 	if r == nil {
 		r = &overlay{changed: make(chan struct{})}
 		o.rooms[id] = r
+		nudge(o.wake)
 	}
 	return r
 }

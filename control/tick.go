@@ -38,10 +38,16 @@ func (c *Control) keepTime(ctx context.Context, g *errgroup.Group) error {
 	defer tick.Stop()
 	places := make(chan struct{}, dueMax)
 	for {
+		var look <-chan time.Time // never, as long as no room is followed
+		if c.follows() {
+			look = tick.C
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-c.followed:
+			continue
+		case <-look:
 		}
 		for _, id := range c.due() {
 			select {
@@ -58,6 +64,12 @@ func (c *Control) keepTime(ctx context.Context, g *errgroup.Group) error {
 			})
 		}
 	}
+}
+
+func (c *Control) follows() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.rooms) > 0
 }
 
 // due lists the followed rooms in which it is this node's turn to say Tick, and remembers that it was.

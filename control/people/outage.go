@@ -107,7 +107,16 @@ func (s *Store) keep(id string, message []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept[id] = struct{}{}
+	s.nudge()
 	return nil
+}
+
+// nudge has deliver look.
+func (s *Store) nudge() {
+	select {
+	case s.waiting <- struct{}{}:
+	default: // it will
+	}
 }
 
 // sweep takes from the disk what has come back from the log.
@@ -168,6 +177,7 @@ func (s *Store) hold(f Fact, own bool) error {
 	s.held[f.ID] = heldFact{f, s.cfg.Now(), own}
 	s.over.Apply(f)
 	s.tell()
+	s.nudge()
 	return nil
 }
 
@@ -188,17 +198,23 @@ func (s *Store) deliver(ctx context.Context) error {
 	tick := time.NewTicker(deliverEvery)
 	defer tick.Stop()
 	for {
+		var due <-chan time.Time // never, as long as nothing waits
+		if s.waits() {
+			due = tick.C
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-s.waiting:
+			continue
+		case <-due:
 		}
 		s.sweep()
-		due := s.due()
-		if len(due) > 0 && s.catchUp(ctx) != nil {
+		facts := s.due()
+		if len(facts) > 0 && s.catchUp(ctx) != nil {
 			continue // the log is still away
 		}
-		for _, f := range due {
+		for _, f := range facts {
 			if s.seen(f.ID) { // another node was faster
 				continue
 			}
@@ -207,6 +223,13 @@ func (s *Store) deliver(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// waits reports whether there is anything that deliver is for.
+func (s *Store) waits() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.held)+len(s.kept) > 0
 }
 
 // due lists what this node should write down now.

@@ -51,6 +51,7 @@ type Store struct {
 	writing chan struct{} // capacity 1: holds a token while one of this node's writes is under way; never closed
 	ready   chan struct{} // closed when the chain has been read
 	changed chan struct{} // capacity 1, one token for one refusal more or several; never closed
+	waiting chan struct{} // capacity 1, one token for what deliver has not looked at; never closed
 	box     *disk.Box     // nil: there is none
 
 	mu     sync.RWMutex // guards the rest
@@ -79,7 +80,7 @@ func New(cfg Config) *Store {
 		cfg.Disk = new(disk.Disk)
 	}
 	s := &Store{
-		cfg: cfg, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}, 1), state: NewState(),
+		cfg: cfg, writing: make(chan struct{}, 1), ready: make(chan struct{}), changed: make(chan struct{}, 1), waiting: make(chan struct{}, 1), state: NewState(),
 		held: map[string]heldFact{}, over: NewState(), kept: map[string]struct{}{},
 	}
 	s.openBox()
