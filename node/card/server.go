@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"weak"
 
 	"golang.org/x/time/rate"
 
@@ -39,8 +40,8 @@ type Server struct {
 	none  picture // of no room
 	drawn *rate.Limiter
 
-	drawing sync.Mutex // held while painter draws
-	painter *painter
+	drawing sync.Mutex            // held while painter draws
+	painter weak.Pointer[painter] // 9 MiB that a node of which nobody asks for pictures has not to keep
 
 	mu   sync.Mutex // guards the rest
 	kept map[rotunda.RoomID]picture
@@ -65,7 +66,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("the picture of no room: %w", err)
 	}
 	return &Server{
-		cfg: cfg, painter: p, none: newPicture(Card{}, blank), drawn: rate.NewLimiter(drawnPerSec, drawnAtOnce), kept: map[rotunda.RoomID]picture{},
+		cfg: cfg, painter: weak.Make(p), none: newPicture(Card{}, blank), drawn: rate.NewLimiter(drawnPerSec, drawnAtOnce), kept: map[rotunda.RoomID]picture{},
 	}, nil
 }
 
@@ -131,7 +132,7 @@ func (s *Server) pictureOf(c Card) picture {
 	if now, ok := s.lookUp(c.Room); ok && now.of == c { // somebody else wanted it too
 		return now
 	}
-	b, err := s.painter.paint(c)
+	b, err := s.draw(c)
 	if err != nil {
 		s.cfg.Logger.Error("a room's picture was not drawn", "room", c.Room, "error", err)
 		return known
@@ -139,6 +140,19 @@ func (s *Server) pictureOf(c Card) picture {
 	drawn := newPicture(c, b)
 	s.keep(drawn)
 	return drawn
+}
+
+// draw draws with the painter of last time, where that is still there. s.drawing is held.
+func (s *Server) draw(c Card) ([]byte, error) {
+	p := s.painter.Value()
+	if p == nil {
+		var err error
+		if p, err = newPainter(); err != nil {
+			return nil, err
+		}
+		s.painter = weak.Make(p)
+	}
+	return p.paint(c)
 }
 
 func (s *Server) lookUp(id rotunda.RoomID) (picture, bool) {
