@@ -100,13 +100,27 @@ func (c *client) connect(ctx context.Context, prepare func(*client) error) (err 
 	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: opened.Answer}); err != nil {
 		return fmt.Errorf("the answer of %s: %v", c.node, err)
 	}
-	select {
-	case <-c.connected:
-		return nil
-	case <-c.done:
-		return fmt.Errorf("%s answered, but no media connection to it came up", c.node)
-	case <-ctx.Done():
-		return fmt.Errorf("%s answered, but no media connection to it came up: %w", c.node, ctx.Err())
+	return c.awaitMedia(ctx, opened.Answer)
+}
+
+// awaitMedia returns when DTLS is up.
+func (c *client) awaitMedia(ctx context.Context, answer string) error {
+	look := time.NewTimer(hurryFirst)
+	defer look.Stop()
+	for n := 0; ; {
+		select {
+		case <-c.connected:
+			return nil
+		case <-c.done:
+			return fmt.Errorf("%s answered, but no media connection to it came up", c.node)
+		case <-ctx.Done():
+			return fmt.Errorf("%s answered, but no media connection to it came up: %w", c.node, ctx.Err())
+		case <-look.C:
+			c.hurry(answer, n)
+			if n++; n < hurries {
+				look.Reset(hurryFirst << n)
+			}
+		}
 	}
 }
 

@@ -107,6 +107,36 @@ func TestVanishedPeer(t *testing.T) {
 	})
 }
 
+// A client is connected after some trips, and does not wait for its agent's next look at the checks.
+func TestDialHurries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, publishing)
+		start := time.Now()
+		p, err := DialPublisher(t.Context(), w.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d >= 150*time.Millisecond {
+			t.Errorf("connected after %v, with a round trip of 20 ms", d)
+		}
+		p.Close(t.Context())
+		<-(<-w.e.sessions).Done()
+		w.end(t)
+	})
+}
+
+func TestRenamed(t *testing.T) {
+	const line = "a=candidate:1 1 udp 2130706431 2001:db8::7 8081 typ host\r\n"
+	if got, ok := renamed("v=0\r\na=ice-lite\r\n"+line+"a=candidate:2 1 udp 1 192.0.2.1 8081 typ host\r\n", 3); !ok || got != "candidate:again3 1 udp 1 2001:db8::7 8081 typ srflx raddr 0.0.0.0 rport 3" {
+		t.Errorf("renamed = %q, %v", got, ok)
+	}
+	for _, none := range []string{"", "v=0\r\n", "a=candidate:", "a=candidate:1 1 udp"} {
+		if got, ok := renamed(none, 0); ok {
+			t.Errorf("renamed(%q) = %q", none, got)
+		}
+	}
+}
+
 // A speaker is shown all the time that the node lives, though they say nothing, and sees at once when it is not.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
