@@ -1,6 +1,6 @@
 // Command figures measures Rotunda against its goals and prints a line for each: name, value, target. It runs the built
 // binary as real processes on loopback and the Go benchmarks of the checkout, one thing at a time, and writes the table into
-// docs/performance.md. Named groups (nearby, crowded, large, faraway, reactions, page, benchmarks) are measured alone; the table keeps its other lines.
+// docs/performance.md. Named groups (idle, nearby, enforcement, crowded, large, faraway, reactions, page, benchmarks) are measured alone; the table keeps its other lines.
 //
 // Figures are measurements, never tests: a busy machine makes them worse, and nothing fails.
 package main
@@ -42,7 +42,7 @@ func run(ctx context.Context) error {
 	for _, group := range []struct {
 		name    string
 		measure func(context.Context, string) ([]figure, error)
-	}{{"nearby", nearby}, {"crowded", crowded}, {"large", large}, {"faraway", faraway}, {"reactions", reactions}, {"page", page}, {"benchmarks", benchmarks}, {"soak", soak}} {
+	}{{"idle", idle}, {"nearby", nearby}, {"enforcement", enforcement}, {"crowded", crowded}, {"large", large}, {"faraway", faraway}, {"reactions", reactions}, {"page", page}, {"benchmarks", benchmarks}, {"soak", soak}} {
 		if wanted := slices.Contains(named, group.name); !wanted && (len(named) > 0 || group.name == "soak") {
 			continue
 		}

@@ -80,6 +80,21 @@ func (m *mesh) stop() {
 	os.RemoveAll(m.dir)
 }
 
+// anonymous is the resident memory of the node that is no page of a file, in bytes (proc(5)).
+func (n node) anonymous() (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(b), "RssAnon:")
+	f := strings.Fields(rest)
+	if len(f) < 2 || f[1] != "kB" {
+		return 0, fmt.Errorf("/proc/%d/status has no RssAnon", n.pid)
+	}
+	kilo, err := strconv.ParseInt(f[0], 10, 64)
+	return kilo << 10, err
+}
+
 // guest is somebody who calls the API of a node.
 type guest struct {
 	url   string
