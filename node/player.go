@@ -32,6 +32,7 @@ type player struct {
 
 	mu      sync.Mutex // guards what follows; never held while another lock of this package is waited for
 	hearing duty.Hearing
+	until   time.Time   // when it stops lingering, at the latest; zero: it does not linger
 	slots   *edge.Slots // nil: it was never on stage
 }
 
@@ -45,6 +46,7 @@ func newPlayer(user rotunda.UserID, name string, s output) *player {
 func (p *player) setHearing(h duty.Hearing) (changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.until = time.Time{}
 	if h == p.hearing {
 		return false
 	}
@@ -62,6 +64,16 @@ func (p *player) hears() duty.Hearing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.hearing
+}
+
+// lingers reports whether a player who is to hear the program goes on hearing the stage, because the program is not here.
+func (p *player) lingers(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.until.IsZero() {
+		p.until = now.Add(lingerMax)
+	}
+	return now.Before(p.until)
 }
 
 // voice sends a frame of another speaker, where the session takes the stage and the speaker has a slot.
@@ -115,6 +127,7 @@ type audience struct {
 	epoch   rotunda.Epoch       // heard last
 	origin  rotunda.NodeID      // whose it is
 	newer   chan struct{}       // closed and replaced when a higher one is heard
+	since   time.Time           // the program has been heard; zero: it is not
 	onNewer func(rotunda.Epoch) // is told of it; does not block. It is set before the first packet
 }
 
@@ -212,6 +225,9 @@ func (a *audience) frame(p duty.Pull, f *rotunda.Frame) {
 	if drop != edge.None {
 		return
 	}
+	if a.since.IsZero() {
+		a.since = now
+	}
 	if epoch != a.epoch {
 		a.epoch, a.origin = epoch, p.Origin
 		close(a.newer)
@@ -235,6 +251,38 @@ func (a *audience) rest() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.program.Pause()
+	a.since = time.Time{}
+}
+
+const (
+	// fadeIn is how long the program has been heard when everybody is in it as loud as they are: it begins when somebody
+	// takes it, and each voice is faded in.
+	fadeIn = 200 * time.Millisecond
+	// lingerMax is how long somebody who left the stage hears it while the program does not come.
+	lingerMax = 2 * time.Second
+)
+
+// flows reports whether the program is here for who changes over to it.
+func (a *audience) flows(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.since.IsZero() && now.Sub(a.since) >= fadeIn
+}
+
+// flow waits until the program flows, at most for lingerMax.
+func (a *audience) flow(ctx context.Context) {
+	look, over := time.NewTicker(rotunda.FrameDuration), time.NewTimer(lingerMax)
+	defer look.Stop()
+	defer over.Stop()
+	for !a.flows(time.Now()) {
+		select {
+		case <-look.C:
+		case <-over.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // reach waits until the program is heard with this epoch or a later one, at most for a while.

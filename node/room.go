@@ -53,6 +53,7 @@ type roomServer struct {
 	home    *home                       // nil where this node neither mixes nor stands by
 	taken   rotunda.Epoch               // with which this node mixes though the log does not say so; 0: none
 	vouches bool                        // vouch is under way
+	awaits  bool                        // somebody waits for the program, to change over to it
 	voices  map[rotunda.UserID]struct{} // who had a microphone session since this node follows the room
 	silent  []rotunda.UserID            // those of them whom this node does not carry now
 
@@ -164,6 +165,8 @@ func (r *roomServer) reconcile() {
 	for _, m := range r.old {
 		local.Mics = append(local.Mics, m.duty())
 	}
+	lingering := r.lingering(view)
+	local.Lingers = len(lingering) > 0
 	d := duty.Of(view, local)
 
 	for user, gate := range d.Mics {
@@ -173,7 +176,9 @@ func (r *roomServer) reconcile() {
 	}
 	r.replace(d)
 	for _, p := range *r.audience.players.Load() {
-		r.audience.set(p, view.Hears(p.user))
+		if !slices.Contains(lingering, p) {
+			r.audience.set(p, view.Hears(p.user))
+		}
 	}
 	r.pullProgram(d.Listen)
 	r.stage.set(d.Stage)
@@ -184,6 +189,32 @@ func (r *roomServer) reconcile() {
 		r.crowd.place("")
 	}
 	r.vouch()
+}
+
+// lingering are those who left the stage and hear it until the program is here; then, or when that has taken too long, the
+// room is reconciled again.
+func (r *roomServer) lingering(view duty.Room) (who []*player) {
+	now := time.Now()
+	if !view.Live || r.audience.flows(now) {
+		return nil
+	}
+	for _, p := range *r.audience.stage.Load() {
+		if view.Hears(p.user) == duty.Mixed && p.lingers(now) {
+			who = append(who, p)
+		}
+	}
+	if len(who) > 0 && !r.awaits {
+		r.awaits = r.bg.start(func(ctx context.Context) {
+			r.audience.flow(ctx)
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.awaits = false
+			if ctx.Err() == nil {
+				r.reconcile()
+			}
+		})
+	}
+	return who
 }
 
 // audible is a room's state as far as package duty looks at it.

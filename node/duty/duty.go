@@ -46,6 +46,7 @@ type Local struct {
 	Node    rotunda.NodeID
 	Mics    []Mic
 	Players []rotunda.UserID // one entry for each session that takes audio
+	Lingers bool             // one of them left the stage and hears it until the program is here
 	// Taken is the epoch with which this node has begun to mix because home was silent; 0: it has not. It goes on, whoever is
 	// named as standby meanwhile, until the log has an epoch at least as high.
 	Taken rotunda.Epoch
@@ -158,7 +159,7 @@ func Of(r Room, l Local) Duties {
 		}
 	}
 
-	var listeners, onStage bool
+	listeners, onStage := false, l.Lingers
 	for _, u := range l.Players {
 		if r.Hears(u) == Stage {
 			onStage = true

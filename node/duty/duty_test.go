@@ -42,6 +42,8 @@ func TestDuties(t *testing.T) {
 			Duties{Program: program}},
 		{"a listener's node pulls the program from home", room(true, ada, bob), Local{Node: "ap-1", Players: []rotunda.UserID{"lis"}},
 			Duties{Program: program, Listen: []Pull{homes}}},
+		{"who left the stage hears it until the program is here, so both are pulled", room(true, ada), Local{Node: "ap-1", Players: []rotunda.UserID{"lis"}, Lingers: true},
+			Duties{Program: program, Listen: []Pull{homes}, Stage: []Pull{adaPull}}},
 		{"home mixes everybody, in one order on every node", room(true, bob, ada), Local{Node: "us-1", Mics: []Mic{{"ada", 1}}},
 			Duties{Home: true, Program: program, Mix: []Pull{adaPull, bobPull}, Mics: map[rotunda.UserID]Gate{"ada": {mic("ada", 1), 1, true}}}},
 		{"a muted microphone is published and shut", room(true, ada, bob), Local{Node: "eu-1", Mics: []Mic{{"bob", 5}}, Players: []rotunda.UserID{"bob"}},
