@@ -36,6 +36,7 @@ var homes = map[string][]string{
 	"github.com/thesyncim/gopus":          {"node/opus"},
 	"go.etcd.io/":                         {"control/etcdlog"},
 	"go.uber.org/zap":                     {"control/etcdlog"},
+	"golang.org/x/crypto/acme":            {"node/acme"},
 	"golang.org/x/image":                  {"control/people", "node/card"},
 	"golang.org/x/oauth2":                 {"control/oidc"},
 	"golang.org/x/sync/errgroup":          {"*"},

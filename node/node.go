@@ -34,6 +34,7 @@ import (
 	"rotunda/control/people"
 	"rotunda/control/token"
 	"rotunda/metrics"
+	"rotunda/node/acme"
 	"rotunda/node/config"
 	"rotunda/node/egress"
 	"rotunda/node/identity"
@@ -56,7 +57,8 @@ type Node struct {
 	door     atomic.Pointer[api.API] // nil until the control log is there
 
 	web, admin     net.Listener
-	webCertificate atomic.Pointer[tls.Certificate] // nil: plain HTTP
+	webCertificate atomic.Pointer[tls.Certificate] // of http.cert
+	acme           *acme.Manager                   // nil: the page's certificate comes from no authority by itself
 	log            atomic.Pointer[etcdlog.Log]     // nil while there is none
 	mesh           *cascade.Mesh
 	listeners      *egress.Server   // owns the media socket
@@ -105,6 +107,11 @@ func New(cfg config.Config, build Build, logger *slog.Logger) (*Node, error) {
 	n.metrics.CertExpiry.With(certNode).Set(unix(id.NotAfter()))
 	if cfg.HTTP.Cert != "" {
 		if err := n.loadWebCertificate(cfg.HTTP); err != nil {
+			return nil, err
+		}
+	}
+	if len(cfg.ACME.Hosts) > 0 {
+		if n.acme, err = n.openACME(); err != nil {
 			return nil, err
 		}
 	}
@@ -403,7 +410,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.hearOrders()
 	g.Go(func() error { return n.obey(gctx, door) })
 	g.Go(func() error { return n.reportLoad(gctx, store) })
-	g.Go(func() error { return n.serveWeb(gctx, door) })
+	g.Go(func() error { return n.openDoor(gctx, door) })
 	g.Go(func() error {
 		select {
 		case <-store.Ready(): // until then nobody is believed

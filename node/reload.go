@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"rotunda/control/api"
+	"rotunda/node/acme"
 	"rotunda/node/config"
 	"rotunda/node/identity"
 )
@@ -14,7 +16,7 @@ import (
 // Names of the certificates in rotunda_cert_expiry_timestamp_seconds.
 const (
 	certNode = "node" // tls.cert, shown to other nodes
-	certWeb  = "web"  // http.cert, shown to browsers
+	certWeb  = "web"  // http.cert or that of acme, shown to browsers
 )
 
 // Reload takes over what cfg, a configuration that config.Load returned, may change while the node runs, read from its files
@@ -115,8 +117,22 @@ func (n *Node) loadWebCertificate(cfg config.HTTP) error {
 	return nil
 }
 
-// webTLS is how the page's door speaks TLS: with the newest certificate.
+func (n *Node) openACME() (*acme.Manager, error) {
+	c := n.cfg.ACME
+	return acme.New(acme.Config{
+		Hosts: c.Hosts, Email: c.Email, Directory: c.Directory, Roots: c.Roots, Folder: filepath.Join(n.cfg.Data, "acme"), Logger: n.logger,
+		Got: func(until time.Time) { n.metrics.CertExpiry.With(certWeb).Set(unix(until)) },
+	})
+}
+
+// webTLS is how the page's door speaks TLS: with the newest certificate. nil: it does not.
 func (n *Node) webTLS() *tls.Config {
+	switch {
+	case n.acme != nil:
+		return n.acme.TLS()
+	case n.webCertificate.Load() == nil:
+		return nil
+	}
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.webCertificate.Load(), nil },

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"rotunda"
 	"rotunda/control/api"
 	"rotunda/control/room"
@@ -25,6 +27,16 @@ const (
 	headerMax     = 16 << 10
 	stopTimeout   = 3 * time.Second
 )
+
+// openDoor serves the page, and keeps its certificate where an authority gives that by itself: it looks for it behind the door.
+func (n *Node) openDoor(ctx context.Context, door *api.API) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.serveWeb(gctx, door) })
+	if n.acme != nil {
+		g.Go(func() error { return n.acme.Run(gctx) })
+	}
+	return g.Wait()
+}
 
 // serveWeb serves the web client, the API and the media sessions' HTTP.
 func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
@@ -48,8 +60,7 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
 	s.RegisterOnShutdown(door.CloseStreams)
 	serve := s.Serve
-	if n.webCertificate.Load() != nil {
-		s.TLSConfig = n.webTLS()
+	if s.TLSConfig = n.webTLS(); s.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
 	return runServer(ctx, s, func() error { return serve(n.web) })

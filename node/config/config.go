@@ -34,6 +34,7 @@ type Config struct {
 	Data string `yaml:"data" help:"folder of what the node keeps" example:"/var/lib/rotunda"`
 
 	HTTP    HTTP    `yaml:"http"`
+	ACME    ACME    `yaml:"acme"`
 	Media   Media   `yaml:"media"`
 	Cascade Cascade `yaml:"cascade"`
 	Gossip  Gossip  `yaml:"gossip"`
@@ -59,11 +60,25 @@ type HTTP struct {
 	Listen string `yaml:"listen" help:"address of the web page and API" example:"127.0.0.1:8080"`
 	// URL (http.url) is what browsers put in front of /r/{room}, without a path. Default: made of host and listen.
 	URL string `yaml:"url" help:"base URL that browsers use" example:"https://fra-1.example.org"`
-	// Cert (http.cert) is a PEM certificate chain; with http.key the node speaks TLS itself. Default: plain HTTP, for a
-	// proxy in front. Browsers give a microphone to https pages and to localhost only.
+	// Cert (http.cert) is a PEM certificate chain; with http.key the node speaks TLS itself. Default: that of acme, else plain
+	// HTTP, for a proxy in front. Browsers give a microphone to https pages and to localhost only.
 	Cert string `yaml:"cert" help:"PEM certificate chain for https" example:"/etc/rotunda/web.crt" reload:"true"`
 	// Key (http.key) is the PEM private key of http.cert. Default: none.
 	Key string `yaml:"key" help:"PEM private key for https (a file)" example:"/etc/rotunda/web.key" reload:"true"`
+}
+
+// ACME is the page's certificate from an authority that gives it by itself, Let's Encrypt for example, in place of http.cert. The authority
+// looks for the node at port 443 of each name (TLS-ALPN-01): http.listen is ":443", or whatever is in front hands that port on as it is.
+type ACME struct {
+	// Hosts (acme.hosts) are the names to be certified, the one in http.url among them. They turn it on, and say that you accept the
+	// authority's terms of service. Default: none, off.
+	Hosts []string `yaml:"hosts" help:"names for which to get a certificate; turns ACME on, and accepts its terms" example:"[fra-1.example.org]"`
+	// Email (acme.email) is where the authority writes to. Default: none.
+	Email string `yaml:"email" help:"where the authority writes to" example:"ops@example.org"`
+	// Directory (acme.directory) is the authority. Default "https://acme-v02.api.letsencrypt.org/directory".
+	Directory string `yaml:"directory" help:"directory URL of the authority" example:"https://acme-staging-v02.api.letsencrypt.org/directory"`
+	// Roots (acme.roots) has the certificates that the authority's own server is believed by. Default: those of the system.
+	Roots string `yaml:"roots" help:"PEM certificates of an authority of your own" example:"/etc/rotunda/ca.crt"`
 }
 
 // Media is WebRTC, all of it on one port.
@@ -240,6 +255,7 @@ func (c Config) WithDefaults() Config {
 	}
 	set(&c.Data, "/var/lib/rotunda")
 	set(&c.HTTP.Listen, ":8080")
+	set(&c.ACME.Directory, "https://acme-v02.api.letsencrypt.org/directory")
 	set(&c.Media.Listen, ":8081")
 	set(&c.Cascade.Listen, ":7443")
 	set(&c.Gossip.Listen, ":7946")
@@ -265,7 +281,7 @@ func (c Config) WithDefaults() Config {
 	}
 	if address := advertised(c.Host, c.HTTP.Listen); address != "" {
 		scheme := "http://"
-		if c.HTTP.Cert != "" {
+		if c.HTTP.Cert != "" || len(c.ACME.Hosts) > 0 {
 			scheme = "https://"
 		}
 		set(&c.HTTP.URL, scheme+address)

@@ -52,6 +52,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		ID: "fra-1", Region: "eu-central", Host: "192.0.2.7", Data: "/var/lib/rotunda",
 		HTTP:    HTTP{Listen: ":8080", URL: "http://192.0.2.7:8080"},
+		ACME:    ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 		Media:   Media{Listen: ":8081", Advertise: []string{"192.0.2.7"}},
 		Cascade: Cascade{Listen: ":7443", Advertise: "192.0.2.7:7443", Hitless: "program"},
 		Gossip:  Gossip{Listen: ":7946", Advertise: "192.0.2.7:7946", KeyFile: in("gossip.key"), Label: "example"},
@@ -371,5 +372,24 @@ func TestLimits(t *testing.T) {
 		if p.Line < 10 || !strings.HasPrefix(p.Key, "limits.") {
 			t.Errorf("problem %d: %+v", i, p)
 		}
+	}
+}
+
+// Names that no authority certifies, and names that are not the page's, are found before one is asked.
+func TestACME(t *testing.T) {
+	for text, want := range map[string]string{
+		"acme: {email: a@example.org}":                                                                      "acme.hosts: needed",
+		"acme: {hosts: [192.0.2.7]}":                                                                        "acme.hosts[0]: 192.0.2.7 is an address",
+		"http: {url: 'https://a.example.org'}\nacme: {hosts: [b.example.org]}":                              "acme.hosts: a.example.org, where browsers go",
+		"http: {url: 'https://a.example.org'}\nacme: {hosts: [a.example.org, '*.c.org']}":                   "acme.hosts[1]: \"*.c.org\" is not a name",
+		"http: {url: 'https://a.example.org', cert: ca.crt, key: node.key}\nacme: {hosts: [a.example.org]}": "not both",
+	} {
+		if _, err := Load(folder(t, good+text+"\n"), nil, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	c, err := Load(folder(t, strings.Replace(good, "192.0.2.7", "a.example.org", 1)+"acme: {hosts: [a.example.org]}\n"), nil, nil)
+	if err != nil || c.HTTP.URL != "https://a.example.org:8080" {
+		t.Errorf("page at %s, %v", c.HTTP.URL, err)
 	}
 }

@@ -206,7 +206,7 @@ func meant(word string) string {
 // resolve makes the names of files in c absolute or relative to the process, from relative to folder.
 func (c *Config) resolve(folder string) {
 	names := []*string{
-		&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.TLS.Region, &c.Tokens.SigningKey,
+		&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.ACME.Roots, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.TLS.Region, &c.Tokens.SigningKey,
 		&c.OIDC.ClientSecretFile,
 	}
 	for i := range c.Tokens.Verify {

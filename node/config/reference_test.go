@@ -95,7 +95,7 @@ func kind(key string, v reflect.Value) string {
 }
 
 var fileKeys = map[string]bool{
-	"http.cert": true, "http.key": true, "gossip.key_file": true, "tls.ca": true, "tls.cert": true, "tls.key": true, "tls.region": true,
+	"http.cert": true, "acme.roots": true, "http.key": true, "gossip.key_file": true, "tls.ca": true, "tls.cert": true, "tls.key": true, "tls.region": true,
 	"tokens.signing_key": true, "oidc.client_secret_file": true,
 }
 
@@ -191,7 +191,7 @@ func TestReferenceDefaults(t *testing.T) {
 
 // Every example can be given as it stands: in a file, and one by one beside a good configuration.
 func TestReferenceExamples(t *testing.T) {
-	excludes := map[string]bool{"log.endpoints": true, "log.join": true} // of log.control, and of a node that keeps a log for itself
+	excludes := map[string]bool{"log.endpoints": true, "log.join": true, "acme.hosts": true, "acme.email": true, "acme.roots": true} // of log.control, of a node that keeps a log for itself, and of http.cert
 	var all strings.Builder
 	section := ""
 	dir := filepath.Dir(folder(t, good))
@@ -226,7 +226,7 @@ func TestReferenceExamples(t *testing.T) {
 	if _, err := Load(path, nil, nil); err != nil {
 		t.Errorf("the examples together:\n%v\nin\n%s", err, all.String())
 	}
-	for _, alone := range []string{"log:\n  endpoints: ['etcd-1.example.org:2379']\n", "log:\n  join: true\n"} {
+	for _, alone := range []string{"log:\n  endpoints: ['etcd-1.example.org:2379']\n", "log:\n  join: true\n", "http: {url: 'https://fra-1.example.org'}\nacme: {hosts: [fra-1.example.org], email: ops@example.org, roots: ca.crt}\n"} {
 		if _, err := Load(folder(t, good+alone), nil, nil); err != nil {
 			t.Errorf("%s: %v", alone, err)
 		}

@@ -46,6 +46,7 @@ func (c Config) check() Problems {
 		k.fail("host", "%.80q is neither a host name nor an IP address", c.Host)
 	}
 	c.checkHTTP(k)
+	c.checkACME(k)
 	c.checkPorts(k)
 	c.checkLog(k)
 	c.checkSecrets(k)
@@ -79,6 +80,32 @@ func (c *Config) checkHTTP(k *checker) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 		strings.Trim(u.Path, "/") != "" {
 		k.fail("http.url", "%.80q is not like https://node.example.org", c.HTTP.URL)
+	}
+}
+
+func (c *Config) checkACME(k *checker) {
+	k.url("acme.directory", c.ACME.Directory)
+	if len(c.ACME.Hosts) == 0 {
+		if c.ACME.Email != "" || c.ACME.Roots != "" {
+			k.fail("acme.hosts", "needed: without names there is nothing to certify")
+		}
+		return
+	}
+	if c.HTTP.Cert != "" {
+		k.fail("acme.hosts", "the page's certificate comes from http.cert or by ACME, not both")
+	}
+	for i, host := range c.ACME.Hosts {
+		if !strings.Contains(host, ".") || strings.ContainsAny(host, "/:* \t") || strings.ToLower(host) != host || strings.Trim(host, ".") != host {
+			k.fail(fmt.Sprintf("acme.hosts[%d]", i), "%.80q is not a name like fra-1.example.org", host)
+		} else if _, err := netip.ParseAddr(host); err == nil {
+			k.fail(fmt.Sprintf("acme.hosts[%d]", i), "%s is an address; names are certified", host)
+		}
+	}
+	if u, err := url.Parse(c.HTTP.URL); err == nil && u.Host != "" && !slices.Contains(c.ACME.Hosts, u.Hostname()) {
+		k.fail("acme.hosts", "%.80s, where browsers go (http.url), is not among them", u.Hostname())
+	}
+	if c.ACME.Roots != "" {
+		k.file("acme.roots", c.ACME.Roots, "")
 	}
 }
 
@@ -328,6 +355,7 @@ func (c Config) checkFiles() Problems {
 	}
 	look("http.cert", c.HTTP.Cert, false)
 	look("http.key", c.HTTP.Key, true)
+	look("acme.roots", c.ACME.Roots, false)
 	look("gossip.key_file", c.Gossip.KeyFile, true)
 	look("tls.ca", c.TLS.CA, false)
 	look("tls.cert", c.TLS.Cert, false)
