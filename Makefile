@@ -56,7 +56,7 @@ test-go: web
 
 # The whole, with real processes: heavy test tools live in a module of their own.
 test-e2e: build browser speech namespaces interop tmux
-	cd tools && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./...
+	cd tools && $(GO) vet ./... && $(GO) test -count=1 -timeout 60m ./...
 
 # WebRTC stacks and WHEP players of other people, from npm: they play a room in tools/e2e.
 interop: tools/interop/node_modules/.package-lock.json

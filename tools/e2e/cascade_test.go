@@ -25,7 +25,7 @@ func TestOneCopyCrosses(t *testing.T) {
 	join := func(n int) {
 		for range n {
 			bob := newCaller(t, mesh.urls[2], "Bob")
-			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			p, err := rtc.DialPlayer(ctx, rtc.ClientConfig{URL: bob.url + "/v1/rooms/" + room + "/whep", Token: bob.Token},
 				func(rtc.Received) { packets.Add(1) })
 			cancel()

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // rotation is a mesh whose keys are replaced while it runs.
@@ -145,7 +144,7 @@ func TestKeysAreReplacedUnheard(t *testing.T) {
 	_ = speak.cmd.Process.Signal(syscall.SIGINT)
 	_ = listen.cmd.Process.Signal(syscall.SIGINT)
 	var h listened
-	if err := json.Unmarshal([]byte(listen.wait(20*time.Second)), &h); err != nil {
+	if err := json.Unmarshal([]byte(listen.wait(patience)), &h); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d packets, %d missing, longest gap %.0f ms", h.Expected, h.Missing, h.LongestGapMS)

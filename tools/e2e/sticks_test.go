@@ -32,7 +32,7 @@ func (c *caller) at(url string) *caller {
 // speak opens c's microphone and holds a tone into it, until stopped or cut off. Unlike `rotunda speak` it never unmutes.
 func (c *caller) speak(room string) (*rtc.Publisher, func()) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	pub, err := rtc.DialPublisher(ctx, rtc.ClientConfig{URL: c.url + "/v1/rooms/" + room + "/whip", Token: c.Token})
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *caller) speak(room string) (*rtc.Publisher, func()) {
 // listen opens a listening session.
 func (c *caller) listen(room string) (*rtc.Player, error) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	player, err := rtc.DialPlayer(ctx, rtc.ClientConfig{URL: c.url + "/v1/rooms/" + room + "/whep", Token: c.Token}, func(rtc.Received) {})
 	if err == nil {

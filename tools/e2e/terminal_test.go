@@ -180,9 +180,9 @@ func (m *mesh) series(t *testing.T, node int, name string) float64 {
 // until waits for a condition that comes about by itself.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not after 30 s: %s", what)
+			t.Fatalf("not after %v: %s", patience, what)
 		}
 	}
 }
