@@ -9,14 +9,18 @@ LDFLAGS  := -s -w -X main.linkedVersion=$(VERSION) -X main.linkedRevision=$(REVI
 FUZZTIME ?= 10s
 export CGO_ENABLED ?= 0
 
-.PHONY: run test check build web bench soak loss kills scale fuzz fmt clean test-go test-sim test-web test-deploy test-e2e test-tools browser speech interop namespaces promtool systemd tmux reference
+.PHONY: run test check build release web bench soak loss kills scale fuzz fmt clean test-go test-sim test-web test-deploy test-e2e test-tools browser speech interop namespaces promtool systemd tmux reference
 .DEFAULT_GOAL := build
 
 run: build ## three regions on this machine, each with its web page
 	bin/rotunda up $(UPFLAGS)
 
 build: web ## the one static binary, bin/rotunda
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/rotunda ./cmd/rotunda
+	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/rotunda ./cmd/rotunda
+
+# dist/: an archive, an SBOM and the hashes. The same tree, version and Go make the same bytes anywhere.
+release: web
+	cd tools/deploy && $(GO) run . -version '$(VERSION)' -revision '$(REVISION)' -time $$(git log -1 --format=%ct)
 
 # The web client: sources and lock file are committed, packages and bundle are not.
 WEB_SOURCES := $(shell find node/web -path node/web/node_modules -prune -o -path node/web/dist -prune -o -type f -print)
@@ -120,4 +124,4 @@ fmt:
 	gofmt -w $$(git ls-files '*.go')
 
 clean:
-	rm -rf bin node/web/dist/* node/web/node_modules tools/interop/node_modules artefacts
+	rm -rf bin dist node/web/dist/* node/web/node_modules tools/interop/node_modules artefacts

@@ -1,4 +1,4 @@
-package deploy
+package main
 
 import (
 	"bytes"
@@ -235,15 +235,6 @@ func container(t *testing.T, mounts map[string]string) (root string) {
 		}
 	}
 	return root
-}
-
-func errorsOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func copyFile(to, from string, mode fs.FileMode) error {
