@@ -22,11 +22,12 @@ func (c *Control) keeps(id rotunda.RoomID) func(eventlog.Entry) bool {
 }
 
 // recorded reports whether an event belongs to the moderation record: what somebody has done to somebody else, who
-// was host, and the room's beginning, end and rules. It stays in the log when all else is folded.
+// was host, and the room's beginning, end, rules and ways to the stage. It stays in the log when all else is folded.
 func recorded(e room.Event) bool {
 	switch e.Type {
 	case room.EventCreated, room.EventStarted, room.EventEnded, room.EventEdited, room.EventLocked, room.EventUnlocked,
-		room.EventSucceeded, room.EventReported:
+		room.EventSucceeded, room.EventReported, room.EventRefreshed, room.EventRotationStarted, room.EventRotationStopped,
+		room.EventLinkOpened, room.EventLinkClosed:
 		return true
 	}
 	return e.Ban || len(e.Users) > 0 || e.User != "" && e.By != "" && e.User != e.By

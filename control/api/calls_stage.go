@@ -266,5 +266,8 @@ func decisionOf(e room.Event) decision {
 	if e.Details != nil {
 		d.Title = e.Details.Title
 	}
+	if e.Type == room.EventLinkOpened {
+		d.Note = "" // the proof of the link's key
+	}
 	return d
 }
