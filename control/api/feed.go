@@ -181,6 +181,30 @@ func encodeSnapshot(s *room.State, reader rotunda.UserID) ([]byte, error) {
 	return encodeEvent("snapshot", s.Seq, b), nil
 }
 
+// toldBody is why something was done to its reader without the log; the snapshot that comes next says that it was.
+type toldBody struct {
+	Type   room.EventType `json:"type"`
+	At     time.Time      `json:"at"`
+	By     rotunda.UserID `json:"by,omitempty"`
+	User   rotunda.UserID `json:"user"`
+	Reason string         `json:"reason"`
+}
+
+// encodeReasons are the events that tell u why, of decisions that are not in the log. They have no id: they have no place in it.
+func encodeReasons(facts []room.Event, u rotunda.UserID) (b []byte, err error) {
+	for _, e := range facts {
+		if u != e.User || !told(e, u) {
+			continue
+		}
+		data, err := json.Marshal(toldBody{Type: e.Type, At: e.At, By: e.By, User: e.User, Reason: e.Reason})
+		if err != nil {
+			return nil, fmt.Errorf("encode a reason: %v", err)
+		}
+		b = fmt.Appendf(b, "event: reason\ndata: %s\n\n", data)
+	}
+	return b, nil
+}
+
 // encodeEvent is one event as text/event-stream has it (HTML standard §9.2.6). data is JSON, which has no line breaks.
 func encodeEvent(name string, seq uint64, data []byte) []byte {
 	for i := range len(name) {

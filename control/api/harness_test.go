@@ -59,7 +59,13 @@ type node struct {
 
 func newNode(t testing.TB, id rotunda.NodeID, log eventlog.Log, edit func(*Config)) *node {
 	t.Helper()
-	c := control.New(control.Config{Log: people.Rooms(log), Node: id})
+	return newNodeOf(t, control.Config{Log: people.Rooms(log), Node: id}, log, edit)
+}
+
+// newNodeOf is newNode with a control of one's own.
+func newNodeOf(t testing.TB, of control.Config, log eventlog.Log, edit func(*Config)) *node {
+	t.Helper()
+	id, c := of.Node, control.New(of)
 	ctx, cancel := context.WithCancel(context.Background())
 	store := people.New(people.Config{Log: log})
 	var running errgroup.Group

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -176,7 +177,11 @@ func (a *API) follow(ctx context.Context, o *outlet, f *feed, id rotunda.RoomID,
 		if behind {
 			return errBehind
 		}
-		if err := o.write(b); err != nil {
+		why, err := encodeReasons(c.Facts, who.User)
+		if err != nil {
+			return err
+		}
+		if err := o.write(slices.Concat(why, b)); err != nil {
 			return err
 		}
 		if who.User != "" && c.State.Banned(who.User) {

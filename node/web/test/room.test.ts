@@ -351,6 +351,14 @@ describe("feed", () => {
     assert.deepEqual(got.titles, ["a", "b"]);
   });
 
+  test("what was done without the log comes with its reason", async () => {
+    const why = `event: reason\ndata: ${JSON.stringify({ type: "muted", user: "bob", by: "ada", reason: "Shouting." })}\n\n`;
+    const shown: Array<string | undefined> = [];
+    const fetch = async () => new Response(snapshot(7, "a") + why + snapshot(7, "a") + snapshot(7, "a"));
+    await feed({ api: new Api({ base: () => "http://a", token: () => undefined, fetch }), room: "k3", show: (_, change) => shown.push(change?.reason), move: () => {} })(() => {}, new AbortController().signal, "http://a");
+    assert.deepEqual(shown, [undefined, "Shouting.", undefined]);
+  });
+
   test("a line that is not JSON is a lost connection, not a broken page", async () => {
     assert.equal((await run(["event: snapshot\nid: 1\ndata: {\n\n"])).errors, 1);
   });

@@ -27,11 +27,17 @@ export function feed(options: {
   let view: View | null = null;
   let lastId = "";
   let reader: string | undefined; // of the view
+  let why: Change | null = null; // what the next snapshot shows was done to the reader without the log
 
   const take = (type: string, data: string) => {
     if (type === "snapshot") {
       view = asView(JSON.parse(data));
-      options.show(view, null);
+      options.show(view, why);
+      why = null;
+      return;
+    }
+    if (type === "reason") {
+      why = JSON.parse(data) as Change;
       return;
     }
     if (type === "move") {
