@@ -66,6 +66,8 @@ func (e *estimate) extend(ts uint32) int64 { return e.ticks + int64(int32(ts-e.l
 
 func ticksToTime(n int64) time.Duration { return time.Duration(n) * time.Second / rotunda.ClockRate }
 
+func timeToTicks(d time.Duration) int { return int(d * rotunda.ClockRate / time.Second) }
+
 // arrived learns from a packet and reports false when it fits nothing that came before: the caller starts afresh.
 func (e *estimate) arrived(now time.Time, ts uint32) bool {
 	if e.epoch.IsZero() {

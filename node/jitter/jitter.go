@@ -68,6 +68,7 @@ type Item struct {
 	Level   uint8  // the frame's, -dBov; only with Play
 	Offset  int    // ticks of silence before it, where a voice begins inside the window
 	Adjust  int    // ticks by which it may be shortened (positive) or stretched (negative) to get nearer to its time
+	Late    int    // ticks by which the start of the window is after its time (negative: before); only with Play
 }
 
 // Stats counts what became of the frames.
@@ -285,14 +286,14 @@ func (b *Buffer) begin(now, at time.Time, queued int, h *slot) Item {
 // play hands out h, whose audio starts at at, where queued ticks of the window are full.
 func (b *Buffer) play(now, at time.Time, queued int, h *slot) Item {
 	late := at.Sub(b.est.due(now, h.ts))
-	it := Item{Kind: Play, Payload: h.data[:h.n], Ticks: h.ticks, Level: h.level}
+	it := Item{Kind: Play, Payload: h.data[:h.n], Ticks: h.ticks, Level: h.level, Late: timeToTicks(late) - queued}
 	if late > adjustFrom || late < -adjustFrom {
 		b.correcting = true
 	} else if late < adjustTo && late > -adjustTo {
 		b.correcting = false
 	}
 	if b.correcting {
-		it.Adjust = int(late * rotunda.ClockRate / time.Second)
+		it.Adjust = timeToTicks(late)
 	}
 	// A packet is taken from the buffer at the start of a window, so a speaker whose clock is slow runs dry by missing a window, however
 	// the delay is within it. Before that happens the window is filled up, so that its packet is needed one window later.

@@ -21,9 +21,10 @@ func BenchmarkRoom(b *testing.B) {
 		name    string
 		talking int
 		rest    bool // the others send packets of silence (no DTX)
+		mixed   bool // nobody is passed on: their senders do not measure levels
 	}{
-		{"silent", 0, false}, {"silent/without-dtx", 0, true}, {"talking=1", 1, false}, {"talking=1/without-dtx", 1, true},
-		{"talking=3", 3, false}, {"talking=10", 10, false},
+		{"silent", 0, false, false}, {"silent/without-dtx", 0, true, false}, {"passed", 1, false, false}, {"passed/without-dtx", 1, true, false},
+		{"talking=1", 1, false, true}, {"talking=3", 3, false, false}, {"talking=10", 10, false, false},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			m := mix.New(mix.Options{}, opus.Codecs())
@@ -46,6 +47,9 @@ func BenchmarkRoom(b *testing.B) {
 						continue
 					}
 					f := s[tick%len(s)].frame
+					if c.mixed {
+						f.Level = 30
+					}
 					f.Seq, f.Timestamp = rotunda.Seq(tick), uint32(tick)*frame
 					m.Push(now, rotunda.SSRC(id), &f)
 				}

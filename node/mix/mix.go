@@ -2,8 +2,9 @@
 // a limiter, and encodes one frame every 20 ms that lists the active speakers (RFC 3550 §7.1, a mixer and its CSRC list).
 //
 // Its invariant: what a frame says is true of its sound. Sources are those who are in it, loudest first; the timestamp runs
-// with the wall clock, silence included; nothing clips. Silence costs next to nothing: who is silent is not decoded, and while all are,
-// one small frame every 400 ms is all that is made.
+// with the wall clock, silence included; nothing that is mixed clips. Silence costs next to nothing: who is silent is not decoded, and
+// while all are, one small frame every 400 ms is all that is made. While one person alone is heard, the program is that person's own
+// packets (solo.go): nothing is decoded or encoded, and nothing is lost by it.
 //
 // The package is pure: the clock is an argument, the codec an interface. A Mixer is not safe for concurrent use. Push and
 // Tick allocate nothing of their own; a codec's state is made when somebody speaks for the first time in a long while.
@@ -25,9 +26,11 @@ type Decoder interface {
 	Conceal(pcm []float32) (samples int, err error)                 // fills pcm
 }
 
-// Encoder makes one packet of rotunda.FrameTicks samples and returns its length.
+// Encoder makes one packet of rotunda.FrameTicks samples and returns its length. Reset makes the next packet one that needs none before it.
 type Encoder interface {
 	Encode(pcm []float32, packet []byte) (int, error)
+	Reset()
+	Independent(yes bool)
 }
 
 // Codecs makes codecs when they are needed: a decoder holds a fifth of a megabyte and an encoder two, so those who are silent
@@ -94,7 +97,8 @@ var stillness = [...]byte{0xf8, 0xff, 0xfe}
 
 // Stats counts what a mixer did.
 type Stats struct {
-	Frames, Refreshes     uint64       // frames made with sound, and in silence
+	Frames, Refreshes     uint64       // frames with sound, and in silence
+	Passed                uint64       // of the former, a speaker's own packets
 	Decoded, Skipped      uint64       // packets decoded, and left alone because they were silent
 	Corrupt, EncodeFailed uint64       // packets that would not decode, frames that could not be made
 	Unknown               uint64       // frames pushed for somebody who was not added
@@ -116,7 +120,11 @@ type Mixer struct {
 	heard time.Time // window in which somebody was active last
 	rest  int       // frames still to follow the last voice
 
+	solo  solo
+	crowd time.Time // window in which more than one was active last
+
 	enc     Encoder
+	encoded time.Time // window in which it had sound to encode last
 	limit   limiter
 	sum     [window]float32
 	piece   [window]float32 // one speaker's share of it
@@ -136,6 +144,7 @@ func New(o Options, c Codecs) *Mixer {
 func (m *Mixer) Add(ssrc rotunda.SSRC) bool {
 	i, ok := m.find(ssrc)
 	if ok {
+		m.solo.endOf(m, m.speakers[i])
 		m.speakers[i].restart()
 		return true
 	}
@@ -149,6 +158,7 @@ func (m *Mixer) Add(ssrc rotunda.SSRC) bool {
 // Remove takes a speaker off stage: nothing of theirs is in the next frame.
 func (m *Mixer) Remove(ssrc rotunda.SSRC) {
 	if i, ok := m.find(ssrc); ok {
+		m.solo.endOf(m, m.speakers[i])
 		add(&m.gone, m.speakers[i].jit.Stats())
 		m.speakers = slices.Delete(m.speakers, i, i+1)
 	}
@@ -195,21 +205,38 @@ func (m *Mixer) Tick(now time.Time) (f rotunda.Frame, ok bool) {
 	if active {
 		m.heard, m.rest = m.clock, tail
 	}
-	if !active && m.rest == 0 {
-		return m.quiet(now)
+	if m.enc != nil && m.clock.Sub(m.encoded) > m.opt.Release {
+		m.enc = nil
 	}
-	if !active {
+	switch {
+	case m.solo.begun:
+		return m.pass(now)
+	case active:
+		m.encoded = m.clock
+	case m.rest == 0:
+		return m.quiet(now)
+	default:
 		m.rest--
 	}
+	return m.encode(now, active)
+}
+
+// encode makes the frame of what was mixed.
+func (m *Mixer) encode(now time.Time, active bool) (f rotunda.Frame, ok bool) {
 	m.limit.process(m.sum[:])
-	if !m.encoder() {
-		return f, false
-	}
-	n, err := m.enc.Encode(m.sum[:], m.packet[:])
-	if err != nil || n <= 0 {
-		m.enc = nil // a fresh one is in a known state
-		m.stats.EncodeFailed++
-		return f, false
+	n := copy(m.packet[:], stillness[:])
+	if active || m.enc != nil {
+		if !m.encoder() {
+			return f, false
+		}
+		m.enc.Independent(m.solo.after > 0)
+		m.solo.after = max(0, m.solo.after-1)
+		var err error
+		if n, err = m.enc.Encode(m.sum[:], m.packet[:]); err != nil || n <= 0 {
+			m.enc = nil // a fresh one is in a known state
+			m.stats.EncodeFailed++
+			return f, false
+		}
 	}
 	m.stats.Frames++
 	f = m.frame(now, m.packet[:n])
@@ -220,8 +247,8 @@ func (m *Mixer) Tick(now time.Time) (f rotunda.Frame, ok bool) {
 
 // Pause lets go of all codecs and of everything buffered, for as long as nobody takes the program; sequence and timestamps go on at the next Tick.
 func (m *Mixer) Pause() {
+	m.solo.end(m)
 	m.enc = nil
-	m.limit = newLimiter()
 	m.rest = 0
 	for _, s := range m.speakers {
 		s.restart()
@@ -297,35 +324,48 @@ func (m *Mixer) advance(now time.Time) bool {
 
 // mixSpeakers adds everybody's next 20 ms to sum and reports whether anybody is active.
 func (m *Mixer) mixSpeakers() (active bool) {
+	heard := 0
 	for _, s := range m.speakers {
-		m.fill(s)
-		talks := s.take(&m.piece)
 		s.loud = max(0, s.loud-loudFall)
-		if talks {
-			s.hear(m.clock, m.piece[:], m.opt)
-		}
-		s.active = !s.voice.IsZero() && m.clock.Sub(s.voice) < m.opt.Hangover
-		active = active || s.active
-		to, over := float32(0), window
+		m.fill(s)
+		m.add(s)
 		if s.active {
-			to, over = 1, limitBlock
+			heard++
 		}
-		if talks && (to > 0 || s.gain > 0) {
-			addRamp(m.sum[:], m.piece[:], s.gain, to, over)
-		}
-		s.gain = to
 		if s.dec != nil && m.clock.Sub(s.used) > m.opt.Release {
 			s.dec = nil
 		}
 	}
-	return active
+	if heard > 1 {
+		m.crowd = m.clock
+	}
+	if who := m.solo.who; who != nil && !who.active {
+		m.solo.end(m)
+	} else if who != nil && heard > 1 {
+		m.solo.join(m)
+	}
+	return heard > 0
+}
+
+// add adds what is in a speaker's fifo for this window to sum, if they are heard.
+func (m *Mixer) add(s *speaker) {
+	talks := s.take(&m.piece)
+	if talks {
+		s.hear(m.clock, pcm.Level(m.piece[:]), m.opt.Threshold)
+	}
+	s.active = !s.voice.IsZero() && m.clock.Sub(s.voice) < m.opt.Hangover
+	to, over := float32(0), window
+	if s.active {
+		to, over = 1, limitBlock
+	}
+	if talks && (to > 0 || s.gain > 0) {
+		addRamp(m.sum[:], m.piece[:], s.gain, to, over)
+	}
+	s.gain = to
 }
 
 // quiet makes the frame of a silent room: none, or every Refresh one that says that the room is still there.
 func (m *Mixer) quiet(now time.Time) (f rotunda.Frame, ok bool) {
-	if m.enc != nil && m.clock.Sub(m.heard) > m.opt.Release {
-		m.enc = nil
-	}
 	if !m.sent.IsZero() && m.clock.Sub(m.sent) < m.opt.Refresh-early {
 		return f, false
 	}

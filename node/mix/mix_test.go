@@ -95,6 +95,9 @@ func (r *recorder) Encode(x []float32, b []byte) (int, error) {
 	return copy(b, []byte{15 << 3, 1}), nil
 }
 
+func (r *recorder) Reset()           {}
+func (r *recorder) Independent(bool) {}
+
 // hum decodes every packet to a full-scale tone of its own.
 type hum struct{ pcm.Tone }
 
@@ -198,19 +201,23 @@ func TestSilence(t *testing.T) {
 		NewEncoder: func(o mix.Options) (mix.Encoder, error) { encoders++; return codecs.NewEncoder(o) },
 	}
 	m := mix.New(mix.Options{}, counted)
-	m.Add(1)
-	speech := talker{ssrc: 1, audio: pcm.Speech(5, 2*pcm.Rate)}.arrivals(t, nil)
-	again := talker{ssrc: 1, audio: pcm.Speech(5, 2*pcm.Rate), from: 62 * time.Second}.arrivals(t, nil)
-	for i := range again {
-		again[i].frame.Seq += rotunda.Seq(len(speech))
-		again[i].frame.Timestamp += 62 * rotunda.ClockRate
+	var in []arrival
+	for id := rotunda.SSRC(1); id <= 2; id++ { // one alone would be passed on
+		m.Add(id)
+		speech := talker{ssrc: id, audio: pcm.Speech(5, 2*pcm.Rate)}.arrivals(t, nil)
+		again := talker{ssrc: id, audio: pcm.Speech(5, 2*pcm.Rate), from: 62 * time.Second}.arrivals(t, nil)
+		for i := range again {
+			again[i].frame.Seq += rotunda.Seq(len(speech))
+			again[i].frame.Timestamp += 62 * rotunda.ClockRate
+		}
+		in = slices.Concat(in, speech, again)
 	}
-	in := append(speech, again...)
+	slices.SortStableFunc(in, func(a, b arrival) int { return int(a.at - b.at) })
 	var sent []time.Duration
 	bytes := 0
 	for at := time.Duration(0); at < 64*time.Second; at += rotunda.FrameDuration {
 		for len(in) > 0 && in[0].at <= at {
-			m.Push(start.Add(in[0].at), 1, &in[0].frame)
+			m.Push(start.Add(in[0].at), in[0].ssrc, &in[0].frame)
 			in = in[1:]
 		}
 		f, ok := m.Tick(start.Add(at))
@@ -232,8 +239,8 @@ func TestSilence(t *testing.T) {
 	if bytes > 30 {
 		t.Errorf("a silent frame of %d bytes", bytes)
 	}
-	if decoders != 2 || encoders != 2 {
-		t.Errorf("%d decoders and %d encoders made, want 2 of each: before the silence, and after", decoders, encoders)
+	if decoders != 4 || encoders != 2 {
+		t.Errorf("%d decoders and %d encoders made, want 2 of each person's and 2: before the silence, and after", decoders, encoders)
 	}
 }
 

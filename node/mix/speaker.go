@@ -39,6 +39,7 @@ type speaker struct {
 	primer  [rotunda.PayloadMax]byte // the last packet that was not decoded: the decoder's run-up
 	primerN int
 
+	plain  plainness
 	active bool
 	voice  time.Time // window in which the voice was above the threshold last; zero: never
 	loud   float64   // level in dB above silence, falling slowly
@@ -55,6 +56,9 @@ func (s *speaker) restart() {
 
 // fill gets the speaker's next window into the fifo, or as much of it as there is.
 func (m *Mixer) fill(s *speaker) {
+	if m.solo.kept(s) {
+		return
+	}
 	for range popsMax {
 		if s.n >= window {
 			return
@@ -63,6 +67,13 @@ func (m *Mixer) fill(s *speaker) {
 		if it.Kind == jitter.Silence {
 			s.fadeOut()
 			return
+		}
+		switch m.take(s, it) {
+		case taken:
+			s.fadeOut()
+			return
+		case dropped:
+			continue
 		}
 		s.silence(it.Offset)
 		if it.Kind == jitter.Play && m.skip(s, it) {
@@ -97,14 +108,10 @@ func (m *Mixer) adjustSilence(it jitter.Item) int {
 // decode makes the audio of an item; a packet that does not decode is silence.
 func (m *Mixer) decode(s *speaker, it jitter.Item) []float32 {
 	x := m.scratch[:it.Ticks]
-	if s.dec == nil {
-		dec, err := m.codecs.NewDecoder()
-		if err != nil {
-			m.stats.Corrupt++
-			clear(x)
-			return x
-		}
-		s.dec = dec
+	if !m.decoder(s) {
+		m.stats.Corrupt++
+		clear(x)
+		return x
 	}
 	if s.primerN > 0 {
 		_, _ = s.dec.Decode(s.primer[:s.primerN], m.scratch[:]) // only for the state it leaves
@@ -130,6 +137,17 @@ func (m *Mixer) decode(s *speaker, it jitter.Item) []float32 {
 		return x
 	}
 	return m.scratch[:n]
+}
+
+func (m *Mixer) decoder(s *speaker) bool {
+	if s.dec == nil {
+		dec, err := m.codecs.NewDecoder()
+		if err != nil {
+			return false
+		}
+		s.dec = dec
+	}
+	return true
 }
 
 // adjust shortens or stretches a decoded packet by up to the given number of samples. In a voice it does so seldom enough
@@ -192,11 +210,10 @@ func (s *speaker) take(x *[window]float32) bool {
 	return true
 }
 
-// hear judges a window: is it a voice, and how loud.
-func (s *speaker) hear(now time.Time, x []float32, o Options) {
-	level := pcm.Level(x)
-	s.loud = max(s.loud, float64(pcm.Silence-level))
-	if level <= o.Threshold {
+// hear judges a window by its level: is it a voice, and how loud.
+func (s *speaker) hear(now time.Time, level, threshold uint8) {
+	s.loud = max(s.loud, float64(pcm.Silence-min(level, pcm.Silence)))
+	if level <= threshold {
 		s.voice = now
 	}
 }

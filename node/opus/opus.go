@@ -121,6 +121,13 @@ func (e *Encoder) Encode(pcm []float32, b []byte) (int, error) {
 	return n, nil
 }
 
+// Reset forgets what was encoded: the next packet is made as if it were the first.
+func (e *Encoder) Reset() { e.enc.Reset() }
+
+// Independent makes the packets from now on such that they need none before them to be decoded (RFC 6716 §4.2.7.6, §4.3.2.1), which costs
+// bits, or lets them depend on those before again.
+func (e *Encoder) Independent(yes bool) { e.enc.SetPredictionDisabled(yes) }
+
 // Decoder makes 48 kHz mono audio of one speaker's Opus packets, stereo ones included. It holds 217 kB.
 type Decoder struct{ dec *gopus.Decoder }
 

@@ -15,6 +15,7 @@ var wanted = []struct {
 	pkg, bench, unit, name, target, how string
 }{
 	{"./node/mix", "BenchmarkRoom/talking=1$", "%core", "mixing: 1 talking of 10 on stage", "≤ 1 %", "processor time of decode, mix and encode"},
+	{"./node/mix", "BenchmarkRoom/passed$", "%core", "mixing: 1 talking of 10 on stage, passed on", "≤ 0.2 %", "the same, where the sender measures levels (RFC 6464)"},
 	{"./node/mix", "BenchmarkRoom/silent$", "%core", "mixing: a silent room of 10", "–", "the same, nobody talking"},
 	{"./cascade", "BenchmarkHop", "ns/op", "cascade: a frame through a relay, without the sockets", "–", "parse, look up, encode"},
 	{"./cascade/link", "BenchmarkBurst", "ns/frame", "cascade: CPU of both ends per frame, in bursts of 20 over a loopback link", "≤ 5 µs", "real QUIC, real sockets; wall clock"},
