@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"rotunda"
+	"rotunda/node/bench/stall"
 	"rotunda/node/config"
 	"rotunda/node/identity"
 	"rotunda/node/opus"
@@ -29,7 +30,8 @@ type testMesh struct {
 	t     *testing.T
 	nodes []*Node
 	urls  []string
-	stops []func() // ends one node and waits for it
+	stops []func()     // ends one node and waits for it
+	stall *stall.Watch // of this machine and the disk with the nodes' data
 }
 
 var testRegions = []rotunda.Region{"us-east", "eu-west", "ap-south"}
@@ -45,7 +47,8 @@ func startNodes(t *testing.T, n int) *testMesh {
 	_, err = identity.CreateSigningKey(filepath.Join(dir, "token.key"), filepath.Join(dir, "token.pub"))
 	must(t, err)
 	client, gossip := freeAddress(t), freeAddress(t)
-	m := &testMesh{t: t}
+	m := &testMesh{t: t, stall: stall.Start(dir)}
+	t.Cleanup(func() { m.stall.Stop() })
 	for i := range n {
 		region := testRegions[i]
 		id := rotunda.NodeID(region) + "-1"
@@ -159,6 +162,13 @@ func (m *testMesh) eventually(what string, holds func() bool) {
 			m.t.Fatalf("not after %v: %s", patience, what)
 		}
 	}
+}
+
+// took is how long something takes, without what the machine itself stood still meanwhile.
+func (m *testMesh) took(do func()) time.Duration {
+	began, stood := time.Now(), m.stall.Stood()
+	do()
+	return time.Since(began) - (m.stall.Stood() - stood)
 }
 
 // person is a guest of one node.

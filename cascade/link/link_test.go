@@ -80,7 +80,7 @@ func (n *node) count(t testing.TB, series string) float64 {
 // reaches waits until a series has the value; counting happens on other goroutines.
 func (n *node) reaches(t testing.TB, series string, want float64) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for n.count(t, series) < want {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is %v, want %v", series, n.count(t, series), want)
@@ -127,7 +127,7 @@ func run(l *link.Link, h link.Handler) (stop func() error, done chan error) {
 // pair connects a to b.
 func pair(t testing.TB, a, b *node) (dialled, accepted *link.Link) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	l, err := a.Dial(ctx, b.address, b.id)
 	if err != nil {
@@ -194,7 +194,7 @@ func TestStrangersGetNoLink(t *testing.T) {
 		"b itself":       {[]tls.Certificate{ca.Node("eu", "b")}, link.ALPN},
 		"wrong ALPN":     {[]tls.Certificate{ca.Node("eu", "x")}, "h3"},
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		conn, err := quic.DialAddr(ctx, b.address, &tls.Config{Certificates: c.cert, NextProtos: []string{c.alpn}, InsecureSkipVerify: true}, &quic.Config{EnableDatagrams: true})
 		if err == nil { // TLS 1.3: the client is through before the server has looked at its certificate
 			_, err = conn.ReceiveDatagram(ctx)
@@ -287,7 +287,7 @@ func (n *node) readyFor(t *testing.T, l *link.Link, name string, s io.Writer, b 
 		if !errors.Is(err, link.ErrProtocol) {
 			t.Errorf("%s: link ended with %v, want ErrProtocol", name, err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Errorf("%s: the link goes on", name)
 	}
 }

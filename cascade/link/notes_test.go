@@ -55,7 +55,7 @@ func TestNewestNoteWins(t *testing.T) {
 		t.Error("the flood is not taken")
 	}
 	var up, down, flood int
-	ended := time.After(10 * time.Second)
+	ended := time.After(time.Minute)
 	for upLast, downLast := "", ""; upLast != fmt.Sprint(last) || downLast != fmt.Sprint(last) || flood == 0; {
 		select {
 		case m := <-eb.messages:

@@ -24,7 +24,7 @@ import (
 )
 
 // patience is how long a test waits for what must come. It is never slept through.
-const patience = 10 * time.Second
+const patience = time.Minute // reached only where a test fails
 
 func await[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
