@@ -189,6 +189,21 @@ func (e *enforcing) hear(what string, n int) {
 	}
 }
 
+// agree reports whether the nodes with people know that everybody may be heard, and whose program it is: what they know afterwards is
+// the next decision, and not the one before.
+func (e *enforcing) agree(epoch rotunda.Epoch) bool {
+	for _, n := range e.serving {
+		r := n.rooms.peek(rotunda.RoomID(e.id))
+		r.mu.Lock()
+		s := r.state
+		r.mu.Unlock()
+		if s.Epoch != epoch || slices.ContainsFunc(e.speakers, func(p *person) bool { return s.Muted(rotunda.UserID(p.User)) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // mute has all but one muted at the same time, and checks that each is silent where that is known.
 func (e *enforcing) mute(but int) {
 	e.t.Helper()
@@ -203,7 +218,7 @@ func (e *enforcing) mute(but int) {
 	moved := false
 	e.eventually("every stream comes to every node", func() bool {
 		moved = e.placed().Epoch != state.Epoch
-		return moved || !slices.ContainsFunc(trails, func(t *trail) bool { _, n := t.newest(); return n == 0 })
+		return moved || e.agree(state.Epoch) && !slices.ContainsFunc(trails, func(t *trail) bool { _, n := t.newest(); return n == 0 })
 	})
 	if moved { // another node has taken over: its program it is that people hear
 		stop()
