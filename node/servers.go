@@ -57,7 +57,7 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 		mux.Handle("/v1/rooms/{room}/"+string(kind)+"/{session}", media)
 	}
 	mux.Handle("GET /v1/rooms/{room}/listen.opus", door.Within(http.HandlerFunc(n.listenHTTP)))
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
+	s := &http.Server{Handler: api.Identified(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
 	s.RegisterOnShutdown(door.CloseStreams)
 	serve := s.Serve
 	if s.TLSConfig = n.webTLS(); s.TLSConfig != nil {

@@ -32,7 +32,7 @@ func (n *Node) open(ctx context.Context, q whip.Request) (whip.Session, string, 
 		n.rooms.release(r)
 		return nil, "", n.sentOn(mediaError(err), q)
 	}
-	n.logger.Info("media session opened", "kind", q.Kind, "room", q.Room, "user", q.Claims.User, "session", s.ID())
+	n.logger.Info("media session opened", "kind", q.Kind, "room", q.Room, "user", q.Claims.User, "session", s.ID(), "request", api.RequestID(ctx))
 	return s, answer, nil
 }
 

@@ -124,7 +124,7 @@ func (a *API) registerOperator() {
 // audit logs what an operator does, with the token that it was done with.
 func (a *API) audit(ctx context.Context, what string, details ...any) {
 	c := claimsOf(ctx)
-	a.cfg.Logger.Info("operator: "+what, append([]any{"by", c.User, "token", c.ID}, details...)...)
+	a.cfg.Logger.Info("operator: "+what, append([]any{"by", c.User, "token", c.ID, "request", RequestID(ctx)}, details...)...)
 }
 
 func queuedOf(r people.Report) queuedReport {

@@ -15,7 +15,7 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 
 // Handler serves everything under /v1 that is described in the OpenAPI document.
 func (a *API) Handler() http.Handler {
-	return a.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return Identified(a.counted(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent := r.Body
 		defer func() { linger(w, r, sent) }()
 		secure(w.Header())
@@ -29,7 +29,7 @@ func (a *API) Handler() http.Handler {
 			return
 		}
 		a.mux.ServeHTTP(w, r)
-	}))
+	})))
 }
 
 // admit does what comes before any call: is there such a path and method, does the address ask too often, is the body
@@ -104,7 +104,7 @@ func (a *API) allowed(r *http.Request) []string {
 // refuse answers with err, and logs what is our own fault.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if _, known := problemOf(err); !known && r.Context().Err() == nil {
-		a.cfg.Logger.Error("request failed", "method", r.Method, "pattern", r.Pattern, "error", err)
+		a.cfg.Logger.Error("request failed", "method", r.Method, "pattern", r.Pattern, "request", RequestID(r.Context()), "error", err)
 	}
 	WriteProblem(w, r, err)
 }
@@ -121,14 +121,14 @@ func secure(h http.Header) {
 // token for, so an origin proves nothing here.
 func share(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Idempotency-Replayed, Rotunda-From, Rotunda-Until")
+	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Idempotency-Replayed, Rotunda-From, Rotunda-Until, X-Request-Id")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
 func preflight(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", h.Get("Allow"))
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id, Traceparent")
 	h.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
 }

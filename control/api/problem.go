@@ -31,6 +31,8 @@ type problem struct {
 	// Regions is no secret of the room: any node of the mesh can read it in the log (ADR 19).
 	Regions []rotunda.Region `json:"regions,omitempty" nullable:"false" doc:"Of the types elsewhere and regions-away: the regions that the room is kept in."`
 
+	Request string `json:"request,omitempty" example:"9f86d081884c7d65" doc:"The request's id, for whoever looks into it: X-Request-Id."`
+
 	retryAfter time.Duration // 0: no header
 }
 
@@ -203,7 +205,9 @@ func (w *waitError) Unwrap() error { return w.err }
 // WriteProblem answers r with err: the one error table of the HTTP side, for the handlers of other packages as well. Errors
 // that it does not know become 500 without a word about them.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
-	p, _ := problemOf(err)
+	found, _ := problemOf(err)
+	p := *found // it may be many requests' answer
+	p.Request = RequestID(r.Context())
 	h := w.Header()
 	for name, values := range p.GetHeaders() {
 		h[name] = values

@@ -66,7 +66,7 @@ func register[I, O any](a *API, op operation, handle func(context.Context, *I) (
 		}
 		p, known := problemOf(err)
 		if !known && ctx.Err() == nil {
-			a.cfg.Logger.Error("call failed", "call", op.id, "error", err)
+			a.cfg.Logger.Error("call failed", "call", op.id, "request", RequestID(ctx), "error", err)
 		}
 		return nil, p
 	})
@@ -168,6 +168,9 @@ func command[I any](a *API, op operation, decode func(*I) (id string, cmd room.C
 		if err != nil {
 			return nil, err
 		}
+		if moderation[op.id] {
+			a.cfg.Logger.Info("decided", "call", op.id, "room", id, "by", claimsOf(ctx).User, "seq", s.Seq, "request", RequestID(ctx))
+		}
 		return &roomAnswer{ETag: etag(s.Seq), Body: a.roomBody(s, readerOf(claimsOf(ctx), s))}, nil
 	})
 }
@@ -209,7 +212,12 @@ func (a *API) routes() error {
 }
 
 // asProblem makes the decoder's own errors problems of ours. What the caller sent is not sent back.
-func asProblem(_ huma.Context, _ string, v any) (any, error) {
+func asProblem(ctx huma.Context, _ string, v any) (any, error) {
+	if found, ok := v.(*problem); ok {
+		p := *found // it may be many requests' answer
+		p.Request = RequestID(ctx.Context())
+		return &p, nil
+	}
 	e, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
@@ -219,6 +227,7 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 		r = byStatus[http.StatusInternalServerError]
 	}
 	p := r.problem(e.Status)
+	p.Request = RequestID(ctx.Context())
 	if e.Status >= http.StatusInternalServerError {
 		return p, nil
 	}

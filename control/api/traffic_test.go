@@ -201,7 +201,7 @@ func TestAnyOriginMayAsk(t *testing.T) {
 	a := n.want(204, "OPTIONS", "/v1/rooms/x/requests", "", "", "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
 	for name, want := range map[string]string{
 		"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "POST, DELETE, OPTIONS", "Access-Control-Max-Age": "86400",
-		"Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID", "Access-Control-Allow-Credentials": "",
+		"Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id, Traceparent", "Access-Control-Allow-Credentials": "",
 	} {
 		if got := a.header.Get(name); got != want {
 			t.Errorf("preflight: %s = %q, want %q", name, got, want)
@@ -214,7 +214,7 @@ func TestAnyOriginMayAsk(t *testing.T) {
 		for name, want := range map[string]string{
 			"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "", "Set-Cookie": "", "X-Content-Type-Options": "nosniff",
 			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Referrer-Policy": "no-referrer",
-			"Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Idempotency-Replayed, Rotunda-From, Rotunda-Until",
+			"Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Idempotency-Replayed, Rotunda-From, Rotunda-Until, X-Request-Id",
 		} {
 			if got := a.header.Get(name); got != want {
 				t.Errorf("%s: %s = %q, want %q", path, name, got, want)

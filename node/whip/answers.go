@@ -8,7 +8,7 @@ import (
 // cors lets pages of any origin open sessions: they bring their own token, and there are no cookies.
 func cors(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch")
+	h.Set("Access-Control-Expose-Headers", "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch, X-Request-Id")
 }
 
 // options answers a preflight (and RFC 9725 §4.2's OPTIONS) without a token. 200, not 204: clients check for it.
@@ -35,7 +35,9 @@ func problem(w http.ResponseWriter, status int, slug, detail string) {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
-	}{"urn:rotunda:problem:" + slug, http.StatusText(status), status, detail})
+		// Request is the request's id, which whoever is in front of this handler has given it.
+		Request string `json:"request,omitempty"`
+	}{"urn:rotunda:problem:" + slug, http.StatusText(status), status, detail, w.Header().Get("X-Request-Id")})
 }
 
 // result is the label of rotunda_joins_total for an answer.
