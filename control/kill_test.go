@@ -35,6 +35,9 @@ const killLife = 20 * time.Second
 // killParts is how many folders processes are killed over side by side.
 const killParts = 3
 
+// killExtra is how many processes more there are at most where those before have decided too little.
+const killExtra = 10
+
 // A kill is where a process ends: at the N-th step of that kind, before it, during it or after it and before anybody is
 // told. The kind "moment" is any moment.
 type kill struct {
@@ -111,8 +114,8 @@ func TestKilled(t *testing.T) {
 		k.end()
 		return
 	}
-	if testing.Short() {
-		sites = sites[:2*killParts]
+	if testing.Short() { // folding comes after some hundred decisions, which take most of a minute
+		sites = slices.DeleteFunc(sites, func(at kill) bool { return at.Kind == "snapshot" || at.Kind == "prune" })[:2*killParts]
 	}
 	for part := range killParts {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
@@ -120,6 +123,9 @@ func TestKilled(t *testing.T) {
 			k := newKilling(t, seed+uint64(part), 1)
 			for i := part; i < len(sites); i += killParts {
 				k.round(sites[i])
+			}
+			for extra := 0; k.few() && extra < killExtra; extra++ { // on a slow machine a life may end before it has done anything
+				k.round(kill{Kind: "append", When: "after"})
 			}
 			k.end()
 		})
@@ -151,10 +157,13 @@ func newKilling(t *testing.T, seed uint64, rooms int) *killing {
 func (k *killing) end() {
 	k.life(kill{Kind: "end"})
 	k.t.Logf("seed %d: killed %d times; %d decisions were acknowledged, %d of them without the log, and %d refused", k.seed, k.rounds, k.decisions, k.facts, k.refused)
-	if k.decisions < k.rounds || k.refused == 0 {
+	if k.few() {
 		k.t.Error("too few: the test shows nothing")
 	}
 }
+
+// few reports whether too little was decided for the test to show anything.
+func (k *killing) few() bool { return k.decisions < k.rounds || k.refused == 0 }
 
 // round is the life of a process that is killed.
 func (k *killing) round(at kill) {
