@@ -11,77 +11,104 @@ import (
 	"testing"
 )
 
-// crashed is what a machine that lost its power may have of a folder: what was synced for certain, and of everything since any
-// part. It is told the steps and thinks for itself.
+// crashed is what a machine that lost its power may have of a folder: of what was not synced any part. The content of a file is
+// synced with the file, and its name with its folder: neither brings the other along. It is told the steps and thinks for itself.
 type crashed struct {
-	folders map[string]bool   // that are there for certain
-	files   map[string]string // name to content, certain
-	maybe   []maybe
-	content map[string]string // of files written and not synced
+	names   map[string]int // of files, and the number of each, certain; folders have 0
+	maybe   []maybe        // changes of names that were not synced, in their order
+	content [][]string     // by number: what may be in the file, the newest last
+	open    map[string]int // names of the files that are written
 }
 
-// maybe is a change that may have reached the disk or not.
+// maybe is a change of the names in a folder that may have reached the disk or not.
 type maybe struct {
-	path string
-	do   func(c *crashed)
+	folder string
+	do     func(names map[string]int)
 }
 
-func (c *crashed) may(path string, do func(c *crashed)) { c.maybe = append(c.maybe, maybe{path, do}) }
+func newCrashed() *crashed {
+	return &crashed{names: map[string]int{}, content: [][]string{{""}}, open: map[string]int{}}
+}
 
-func (c *crashed) clone() *crashed {
-	return &crashed{folders: maps.Clone(c.folders), files: maps.Clone(c.files), content: maps.Clone(c.content), maybe: slices.Clone(c.maybe)}
+func (c *crashed) may(path string, do func(names map[string]int)) {
+	c.maybe = append(c.maybe, maybe{filepath.Dir(path), do})
 }
 
 // note is a step that was carried out.
 func (c *crashed) note(s Step) {
 	switch s.Name {
 	case MakeFolder:
-		c.may(s.Path, func(c *crashed) { c.folders[s.Path] = true })
+		c.may(s.Path, func(names map[string]int) { names[s.Path] = 0 })
 	case Open:
-		c.content[s.Path] = ""
-		c.may(s.Path, func(c *crashed) { c.files[s.Path] = "" })
+		n := len(c.content)
+		c.content = append(c.content, []string{""})
+		c.open[s.Path] = n
+		c.may(s.Path, func(names map[string]int) { names[s.Path] = n })
 	case Write:
-		for _, n := range []int{len(s.Data) / 2, len(s.Data)} {
-			c.may(s.Path, func(c *crashed) { c.files[s.Path] = string(s.Data[:n]) })
-		}
-		c.content[s.Path] = string(s.Data)
-	case Sync: // the content is certain, its name is not
-		content := c.content[s.Path]
-		c.maybe = slices.DeleteFunc(slices.Clone(c.maybe), func(m maybe) bool { return m.path == s.Path })
-		c.may(s.Path, func(c *crashed) { c.files[s.Path] = content })
+		n := c.open[s.Path]
+		c.content[n] = append(c.content[n], string(s.Data[:len(s.Data)/2]), string(s.Data))
+	case Sync:
+		n := c.open[s.Path]
+		c.content[n] = c.content[n][len(c.content[n])-1:]
 	case Rename:
-		content := c.content[s.Path+halfSuffix]
-		c.may(s.Path, func(c *crashed) {
-			delete(c.files, s.Path+halfSuffix)
-			c.files[s.Path] = content
+		half := s.Path + halfSuffix
+		n := c.open[half]
+		c.may(s.Path, func(names map[string]int) {
+			delete(names, half)
+			names[s.Path] = n
 		})
 	case Remove:
-		c.may(s.Path, func(c *crashed) { delete(c.files, s.Path) })
+		c.may(s.Path, func(names map[string]int) { delete(names, s.Path) })
 	case SyncFolder:
-		for _, m := range c.maybe {
-			m.do(c)
-		}
-		c.maybe = nil
+		c.maybe = slices.DeleteFunc(c.maybe, func(m maybe) bool {
+			if m.folder == s.Path {
+				m.do(c.names)
+			}
+			return m.folder == s.Path
+		})
 	}
 }
 
-// lay puts on a real disk what is left if of the uncertain steps those happened whose bit is set.
-func (c *crashed) lay(t *testing.T, from, to string, mask int) {
-	t.Helper()
-	left := c.clone()
-	for i, m := range c.maybe {
-		if mask&(1<<i) != 0 {
-			m.do(left)
+// lefts calls f with all that may be left: names, folders among them, and what is in each file.
+func (c *crashed) lefts(f func(folders []string, files map[string]string)) {
+	for mask := range 1 << len(c.maybe) {
+		names := maps.Clone(c.names)
+		for i, m := range c.maybe {
+			if mask&(1<<i) != 0 {
+				m.do(names)
+			}
+		}
+		var folders []string
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			if names[name] == 0 {
+				folders = append(folders, name)
+			}
+		}
+		for choice := range 3 { // no file is written more than once, and none while another is
+			files := map[string]string{}
+			for name, n := range names {
+				if n != 0 {
+					files[name] = c.content[n][min(choice, len(c.content[n])-1)]
+				}
+			}
+			f(folders, files)
 		}
 	}
-	for _, f := range slices.Sorted(maps.Keys(left.folders)) {
-		if err := os.MkdirAll(to+f[len(from):], 0o700); err != nil {
+}
+
+// lay puts what is left on a real disk. What was in a folder that is not there is gone with it.
+func lay(t *testing.T, from, to string, folders []string, files map[string]string) {
+	t.Helper()
+	if err := os.Mkdir(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders { // the upper ones first
+		if err := os.Mkdir(to+f[len(from):], 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 	}
-	for name, content := range left.files {
-		err := os.WriteFile(to+name[len(from):], []byte(content), 0o600)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // its folder was never there
+	for name, content := range files {
+		if err := os.WriteFile(to+name[len(from):], []byte(content), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 	}
@@ -91,15 +118,15 @@ func (c *crashed) lay(t *testing.T, from, to string, mask int) {
 // Replace returned for is found, whole; nothing is found that was never put, nor half of anything.
 func TestPowerLost(t *testing.T) {
 	root, after := t.TempDir(), t.TempDir()
-	at := &crashed{folders: map[string]bool{}, files: map[string]string{}, content: map[string]string{}}
+	at := newCrashed()
 	promised, begun := map[string]string{}, map[string]bool{}
 	file, fileBefore, fileNext := "", "", ""
 	tried := 0
 	check := func() {
-		for mask := range 1 << len(at.maybe) {
+		at.lefts(func(folders []string, files map[string]string) {
 			tried++
 			dir := filepath.Join(after, fmt.Sprint(tried))
-			at.lay(t, root, dir, mask)
+			lay(t, root, dir, folders, files)
 			_, items, err := new(Disk).Box(filepath.Join(dir, "data", "box"))
 			if err != nil {
 				t.Fatalf("a box after a crash: %v", err)
@@ -118,7 +145,7 @@ func TestPowerLost(t *testing.T) {
 			if s := string(got); s != file && s != fileNext && (file != "" || s != fileBefore) {
 				t.Fatalf("the file is %q, want %q or %q", s, file, fileNext)
 			}
-		}
+		})
 	}
 	d := &Disk{Around: func(s Step, do func() error) error {
 		err := do()
