@@ -157,12 +157,17 @@ func (e *enforcement) finish(now time.Time, again rotunda.UserID, since time.Tim
 
 // restricted lists what a change of the room takes from people who still had it before, and when that was decided. A decision
 // that the log was too slow for is told as a fact, and may be in the log as well, under another name or the same: who hears of
-// it a second time has nothing more to take.
+// it a second time, or of both at once, has nothing more to take.
 func restricted(before *room.State, c control.Change) map[decision]time.Time {
 	what := map[decision]time.Time{}
 	if before == nil {
 		return what
 	}
+	type loss struct {
+		kind room.EventType
+		user rotunda.UserID
+	}
+	lost := map[loss]bool{}
 	for _, e := range append(slices.Clip(c.Facts), c.Event) {
 		users := []rotunda.UserID{e.User}
 		takes := func(rotunda.UserID) bool { return false }
@@ -179,9 +184,13 @@ func restricted(before *room.State, c control.Change) map[decision]time.Time {
 				return !removed || !r.Ban && r.At.Add(enforceFor).Before(e.At)
 			}
 		}
+		kind := e.Type
+		if kind == room.EventMutedAll {
+			kind = room.EventMuted
+		}
 		for _, u := range users {
-			if takes(u) {
-				what[decision{e.ID, u}] = e.At
+			if l := (loss{kind, u}); takes(u) && !lost[l] {
+				what[decision{e.ID, u}], lost[l] = e.At, true
 			}
 		}
 	}

@@ -68,6 +68,10 @@ func TestHeardOfTwiceIsOneDecision(t *testing.T) {
 			if got := restricted(first.State, second); len(got) != 0 {
 				t.Errorf("%s, heard of as %s and then as %s: %v", kind, order[0].ID, order[1].ID, got)
 			}
+			both := control.Change{State: first.State, Facts: order[:1], Event: order[1]}
+			if got := restricted(s, both); len(got) != 1 || got[decision{order[0].ID, "bob"}] != order[0].At {
+				t.Errorf("%s, heard of as %s and %s at once: %v", kind, order[0].ID, order[1].ID, got)
+			}
 		}
 	}
 }
