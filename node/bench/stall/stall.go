@@ -18,6 +18,8 @@ import (
 const (
 	// turn is how long one look lasts where nothing is late.
 	turn = 5 * time.Millisecond
+	// span is the time within which Worst adds up: longer than a time that is measured by itself.
+	span = 2 * time.Second
 	// wakeMax and writeMax are how late a machine that is well wakes somebody, and how long it takes to write a block.
 	wakeMax, writeMax = 3 * time.Millisecond, 10 * time.Millisecond
 )
@@ -29,9 +31,17 @@ type Watch struct {
 
 	mu    sync.Mutex // guards what follows
 	stood time.Duration
+	late  []lateness // of the last span
+	worst time.Duration
 	turns int
 	since time.Time     // when the turn under way began
 	max   time.Duration // that it may take
+}
+
+// lateness is for how long the machine stood still, and until when.
+type lateness struct {
+	until time.Time
+	time.Duration
 }
 
 // Start watches how this process is woken, and with a folder, how the disk there writes.
@@ -66,11 +76,36 @@ func (w *Watch) run(file *os.File) {
 		}
 		now := time.Now()
 		w.mu.Lock()
-		w.stood += max(0, now.Sub(w.since)-w.max)
+		w.add(now, max(0, now.Sub(w.since)-w.max))
 		w.since = now
 		w.turns++
 		w.mu.Unlock()
 	}
+}
+
+// add notes a turn; called with mu held.
+func (w *Watch) add(now time.Time, late time.Duration) {
+	if late == 0 {
+		return
+	}
+	w.stood += late
+	w.late = append(w.late, lateness{now, late})
+	sum := time.Duration(0)
+	for i := len(w.late) - 1; i >= 0; i-- {
+		if now.Sub(w.late[i].until) > span {
+			w.late = append(w.late[:0], w.late[i+1:]...)
+			break
+		}
+		sum += w.late[i].Duration
+	}
+	w.worst = max(w.worst, sum)
+}
+
+// Worst is the most for which the machine has stood still within two seconds, up to its last turn.
+func (w *Watch) Worst() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.worst
 }
 
 // Stood is for how long the machine has stood still in all, so far.

@@ -26,7 +26,16 @@ func TestStood(t *testing.T) {
 			t.Errorf("stood still for %v in the end, want a second but for what is usual", d)
 		}
 	})
-	w := Start(t.TempDir())
+	w := &Watch{}
+	at := time.Unix(1_700_000_000, 0)
+	for _, late := range []struct{ after, long time.Duration }{{0, 300}, {10_000, 100}, {500, 100}, {1000, 150}, {5000, 340}, {3000, 10}} { // ms
+		at = at.Add(late.after * time.Millisecond)
+		w.add(at, late.long*time.Millisecond)
+	}
+	if w.Worst() != 350*time.Millisecond || w.stood != time.Second {
+		t.Errorf("within two seconds at most %v, in all %v; want 350 ms, 1 s", w.Worst(), w.stood)
+	}
+	w = Start(t.TempDir())
 	for w.turned() < 2 {
 		time.Sleep(time.Millisecond)
 	}
