@@ -175,8 +175,15 @@ func (r release) archive(name, binary string) ([]byte, error) {
 	}
 	for _, from := range []string{"LICENSE", "NOTICE", "README.md", "CHANGELOG.md", "docs/reference/config.md", "docs/rotation.md", "deploy"} {
 		err := filepath.WalkDir(filepath.Join(r.root, from), func(p string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() { // the chart's links lead to what is here as well
+			if err != nil || d.IsDir() {
 				return err
+			}
+			if d.Type()&fs.ModeSymlink != 0 { // of the chart, to the rules and dashboards beside it
+				to, err := os.Readlink(p)
+				as, relErr := filepath.Rel(r.root, p)
+				return errorsOf(err, relErr, w.WriteHeader(&tar.Header{
+					Typeflag: tar.TypeSymlink, Name: name + "/" + filepath.ToSlash(as), Linkname: filepath.ToSlash(to), Mode: 0o777, ModTime: r.at, Format: tar.FormatUSTAR,
+				}))
 			}
 			b, err := os.ReadFile(p)
 			if err != nil {

@@ -59,7 +59,7 @@ func TestReproducible(t *testing.T) {
 			t.Errorf("LICENSES.txt has nothing of %q", must)
 		}
 	}
-	for _, must := range []string{"LICENSE", "NOTICE", "deploy/compose/keys.sh", "deploy/helm/rotunda/Chart.yaml", "deploy/systemd/rotunda.service"} {
+	for _, must := range []string{"LICENSE", "NOTICE", "deploy/compose/keys.sh", "deploy/helm/rotunda/Chart.yaml", "deploy/helm/rotunda/files/grafana", "deploy/helm/rotunda/files/rules.yml", "deploy/systemd/rotunda.service"} {
 		if len(files[name+"/"+must]) == 0 {
 			t.Errorf("%s is not in the archive", must)
 		}
@@ -114,6 +114,10 @@ func unpack(t *testing.T, archive []byte) map[string][]byte {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeSymlink {
+			files[h.Name] = []byte(h.Linkname)
+			continue
 		}
 		if files[h.Name], err = io.ReadAll(r); err != nil {
 			t.Fatal(err)
