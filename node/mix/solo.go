@@ -155,17 +155,13 @@ func (p *solo) kept(s *speaker) bool {
 	return true
 }
 
-// pass makes the program's frame of the soloist's packet. In a pause without packets it is stillness.
+// pass makes the program's frame of the soloist's packet. Where there is none for this window, in a pause, it is stillness: a frame that is not
+// there is a gap to whoever listens.
 func (m *Mixer) pass(at time.Time) (f rotunda.Frame, ok bool) {
 	p := &m.solo
-	var n int
-	switch p.due {
-	case inNext: // listeners' players fill the window, in a pause
-		return f, false
-	case inThis:
-		n = copy(m.packet[:], p.bytes[:p.n])
-	default:
-		n, p.level = copy(m.packet[:], stillness[:]), pcm.Silence
+	n, level := copy(m.packet[:], stillness[:]), uint8(pcm.Silence)
+	if p.due == inThis {
+		n, level = copy(m.packet[:], p.bytes[:p.n]), p.level
 	}
 	i := p.count % runUp
 	p.sizes[i] = copy(p.past[i][:], m.packet[:n])
@@ -173,7 +169,7 @@ func (m *Mixer) pass(at time.Time) (f rotunda.Frame, ok bool) {
 	m.stats.Frames++
 	m.stats.Passed++
 	f = m.frame(at, m.packet[:n])
-	f.Level = p.level
+	f.Level = level
 	m.list(&f.Sources)
 	return f, true
 }

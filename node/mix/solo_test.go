@@ -195,7 +195,7 @@ func steepest(x []float32) (most float64) {
 	return most
 }
 
-// Clocks drift, paths jitter: whoever is passed on stays in time, for the price of a packet left out or a window left empty in a pause.
+// Clocks drift, paths jitter: whoever is passed on stays in time, for the price of a packet left out or one of stillness in a pause.
 func TestPassedOnInTime(t *testing.T) {
 	for _, ppm := range []float64{-400, 400} {
 		// Ten minutes of what sounds like words: 400 ms of voice, 100 ms of pause.
