@@ -110,8 +110,10 @@ func (m *Mixer) take(s *speaker, it jitter.Item) verdict {
 			s.n = 0
 		}
 	case plain && pause && it.Late > lateMend:
+		m.count(window)
 		return dropped
 	case plain && pause && it.Late < earlyMend:
+		m.count(-window)
 		p.due = inNext
 	case !plain || it.Late > lateMost || it.Late < earlyMost:
 		p.leave(m)
