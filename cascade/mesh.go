@@ -158,13 +158,18 @@ func (m *Mesh) SetLoad(l rotunda.Load) { m.gossip.SetLoad(l) }
 // no other, and streams move away from it.
 func (m *Mesh) SetDraining(draining bool) { m.gossip.SetDraining(draining) }
 
-// SetIdentity has this node prove itself by another certificate of its own, and believe others by other roots, from now on: links
-// that are up go on as they are. On an error nothing has changed.
+// SetIdentity has this node prove itself by another certificate of its own, and believe others by other roots, from now on. Links
+// that are up go on as they are, but for those whose peers the new roots do not prove: each is replaced by one to the same peer, without
+// a pause, or ends. On an error nothing has changed.
 func (m *Mesh) SetIdentity(certificate tls.Certificate, roots *x509.CertPool) error {
 	if err := m.endpoint.SetIdentity(certificate, roots); err != nil {
 		return err
 	}
-	return m.gossip.SetIdentity(certificate, roots)
+	if err := m.gossip.SetIdentity(certificate, roots); err != nil {
+		return err
+	}
+	m.renew()
+	return nil
 }
 
 // SetGossipKeys has gossip encrypted with the first key, and decrypted with all of them and no others.

@@ -19,6 +19,9 @@ const (
 	// that comes and goes does not take streams along; after holdMax of good conduct it begins anew.
 	holdFirst = 10 * time.Second
 	holdMax   = time.Minute
+	// crossingMax is how old a link may be for one from the other end to be taken for its twin, dialled at the same time; after
+	// it, who dials has a reason to, and the newer link stays.
+	crossingMax = 2 * dialMax
 )
 
 // peer is another node as far as links go. All fields are guarded by Mesh.mu. It has one link today; the table knows it as
@@ -28,6 +31,8 @@ type peer struct {
 	link     *link.Link
 	port     relay.Port
 	wanted   bool // something waits for a link
+	renew    bool // the link that is up is to be replaced by another one
+	replaced bool // while that happens
 	dialling bool
 	cancel   context.CancelFunc // of the dial under way
 	upAt     time.Time
@@ -58,10 +63,13 @@ func (m *Mesh) dial(ctx, dctx context.Context, p *peer) {
 	}
 	m.mu.Lock()
 	p.dialling = false
-	if p.link == nil { // else it was faster to reach us
+	switch {
+	case p.link == nil:
 		m.hold(p, time.Now())
 		m.do(m.core.Unreachable(p.id))
-	}
+	case !m.endpoint.Believes(p.link): // and it could not be replaced
+		p.link.Close(link.ErrNotMember)
+	} // else it was faster to reach us
 	m.mu.Unlock()
 	m.log.Debug("peer not reached", "peer", p.id, "err", err)
 }
@@ -88,9 +96,20 @@ func (m *Mesh) carry(ctx context.Context, l *link.Link) {
 	m.ended(l, h.port, err, time.Now())
 }
 
+// renew replaces the links to peers whose certificates the roots do not prove any more: by links to the same peers, which show what
+// they have by now, or by none where that is no better.
+func (m *Mesh) renew() {
+	m.mu.Lock()
+	for _, p := range m.peers {
+		p.renew = p.link != nil && !m.endpoint.Believes(p.link)
+	}
+	m.mu.Unlock()
+	token(m.wake)
+}
+
 // adopt puts l into the table. Of two links to one peer, dialled from both ends at once, the one that the node with the
-// smaller id dialled stays, so both ends keep the same; of two from one end, the newer, for then the peer has begun anew.
-// The handler of a link that does not stay has port 0, which the table does not know.
+// smaller id dialled stays, so both ends keep the same; else the newer, for then the peer has begun anew, or one end believes
+// the older no more. The handler of a link that does not stay has port 0, which the table does not know.
 func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,12 +118,21 @@ func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
 	if l.Dialled {
 		p.dialling = false
 	}
+	if !m.endpoint.Believes(l) { // the roots have changed since its handshake
+		l.Close(link.ErrNotMember)
+		if p.link == nil {
+			m.hold(p, now)
+			m.do(m.core.Unreachable(p.id))
+		}
+		return portHandler{m, 0}
+	}
 	if p.link != nil {
-		if p.link.Dialled != l.Dialled && l.Dialled != mine {
+		if p.link.Dialled != l.Dialled && l.Dialled != mine && now.Sub(p.upAt) < crossingMax && m.endpoint.Believes(p.link) {
 			l.Close(link.ErrDuplicate)
 			return portHandler{m, 0}
 		}
-		p.link.Close(link.ErrDuplicate)
+		m.retire(p.link, l)
+		p.replaced = true
 		m.unlink(p, now)
 	}
 	if p.dialling && !l.Dialled && !mine {
@@ -114,7 +142,18 @@ func (m *Mesh) adopt(l *link.Link, now time.Time) portHandler {
 	p.link, p.port, p.upAt, p.busyAt = l, m.port, now, now
 	m.ports[m.port] = l
 	m.do(m.core.LinkUp(m.port, p.id))
+	p.replaced = false
 	return portHandler{m, m.port}
+}
+
+// retire ends old, in whose place l is. Where this end wanted another link, the other one has yet to take it, and ends old when it
+// has: told of the end before that, it would look for other ways. One that does not is not waited for.
+func (m *Mesh) retire(old, l *link.Link) {
+	if l.Dialled && !m.endpoint.Believes(old) {
+		time.AfterFunc(link.SilenceMax, func() { old.Close(link.ErrDuplicate) })
+		return
+	}
+	old.Close(link.ErrDuplicate)
 }
 
 // unlink takes the peer's link out of the table. Called with m.mu held.

@@ -93,6 +93,10 @@ func (m *Mesh) warm(q plan.Request, primary, backup []rotunda.NodeID, now time.T
 
 // broke notes that a way of w failed and has others planned, at once the first time. Called with m.mu held.
 func (m *Mesh) broke(w *want, a relay.Action, now time.Time) {
+	if p := m.peers[a.Via]; p != nil && p.replaced { // nothing is wrong with this way
+		m.planAt(w, now)
+		return
+	}
 	if now.Sub(w.failedAt) > calm {
 		w.failures = 0
 		clear(w.through)
@@ -157,8 +161,8 @@ func (m *Mesh) schedule(ctx context.Context, g *errgroup.Group) error {
 			}
 		}
 		for _, p := range m.peers {
-			if p.wanted && p.link == nil && !p.dialling {
-				p.dialling = true
+			if (p.wanted && p.link == nil || p.renew) && !p.dialling {
+				p.dialling, p.renew = true, false
 				dctx, cancel := context.WithTimeout(ctx, dialMax)
 				p.cancel = cancel
 				g.Go(func() error { defer cancel(); m.dial(ctx, dctx, p); return nil })

@@ -30,7 +30,8 @@ type entry struct {
 	believed bool           // a record was believed
 	raw      []byte         // the same, encoded; before the first is believed, the one that waits for a key
 	signed   int64
-	key      crypto.PublicKey // of its certificate; nil: not seen yet
+	chain    [][]byte         // its certificate and those between it and the roots, as they came
+	key      crypto.PublicKey // of its certificate; nil: not seen yet, or not believed any more
 	region   rotunda.Region   // of its certificate
 	recheck  bool             // a record had another signature: the certificate may be a new one
 	asked    time.Time        // when its certificate was asked for last

@@ -81,7 +81,7 @@ func (g *Gossip) meet(ml *memberlist.Memberlist, h hello) {
 		g.entries[id.ID] = e
 	}
 	if e != nil {
-		e.key, e.region, e.recheck = key, id.Region, false
+		e.chain, e.key, e.region, e.recheck = h.chain, key, id.Region, false
 		if !e.believed && e.raw != nil {
 			r, err := parseRecord(e.raw, id.ID)
 			if err == nil {

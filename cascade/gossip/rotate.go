@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 
@@ -15,7 +16,8 @@ import (
 )
 
 // SetIdentity has this node sign what it says by another certificate of its own, and believe others by other roots. Everybody is
-// told at once. On an error nothing has changed.
+// told at once. Whom the roots do not prove any more is no member until they have shown another certificate. On an error nothing
+// has changed.
 func (g *Gossip) SetIdentity(certificate tls.Certificate, roots *x509.CertPool) error {
 	key, ok := certificate.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -31,9 +33,36 @@ func (g *Gossip) SetIdentity(certificate tls.Certificate, roots *x509.CertPool) 
 		g.key, g.hello, g.renewed = key, hello, true
 	}
 	g.mu.Unlock()
+	g.disown()
 	token(g.wake)
 	return nil
 }
+
+// disown takes those for strangers whose certificates the roots do not prove.
+func (g *Gossip) disown() {
+	g.mu.Lock()
+	chains := map[rotunda.NodeID][][]byte{}
+	for id, e := range g.entries {
+		if e.key != nil {
+			chains[id] = e.chain
+		}
+	}
+	g.mu.Unlock()
+	for id, chain := range chains {
+		if _, _, err := g.verifyChain(chain); err == nil {
+			continue
+		}
+		g.mu.Lock()
+		if e := g.entries[id]; e != nil && sameChain(e.chain, chain) { // else it has shown another one meanwhile
+			e.key, e.believed, e.asked = nil, false, time.Time{}
+		}
+		g.mu.Unlock()
+		g.log.Warn("a member's certificate is not believed any more", "peer", id)
+	}
+	token(g.changed)
+}
+
+func sameChain(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
 
 // SetKeys has gossip encrypted with the first key and decrypted with all of them, and with no others. A mesh that began without
 // keys takes none, and one with keys is never left without.

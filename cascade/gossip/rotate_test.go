@@ -2,6 +2,8 @@ package gossip_test
 
 import (
 	"crypto/rand"
+	"crypto/x509"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,4 +91,43 @@ func listeners(n *node, id rotunda.NodeID) uint32 {
 		}
 	}
 	return 0
+}
+
+// A node that has the gossip's key but no certificate of an authority that is left is no member, whatever it says; with one it is
+// again.
+func TestWithoutTheAuthorityNoMember(t *testing.T) {
+	was, is := certtest.NewCA(), certtest.NewCA()
+	a := start(t, member(was, "eu", "a"))
+	b := start(t, member(was, "us", "b"), a.Address())
+	old := start(t, member(was, "ap", "old"), a.Address())
+	until(t, "all see each other", func() bool {
+		return a.sees("b", rotunda.Alive)() && b.sees("a", rotunda.Alive)() && a.sees("old", rotunda.Alive)() && b.sees("old", rotunda.Alive)()
+	})
+	set := func(n *node, region rotunda.Region, id rotunda.NodeID, roots *x509.CertPool) {
+		t.Helper()
+		if err := n.SetIdentity(is.Node(region, id), roots); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both := was.RootsWith(is)
+	if err := old.SetIdentity(was.Node("ap", "old"), both); err != nil { // it follows, but for its certificate
+		t.Fatal(err)
+	}
+	set(a, "eu", "a", both)
+	set(b, "us", "b", both)
+	a.SetLoad(rotunda.Load{Listeners: 1})
+	b.SetLoad(rotunda.Load{Listeners: 2})
+	until(t, "the two have the word of each other's new certificate", func() bool { return listeners(b, "a") == 1 && listeners(a, "b") == 2 })
+	set(a, "eu", "a", is.Roots())
+	set(b, "us", "b", is.Roots())
+	old.SetLoad(rotunda.Load{Listeners: 99})
+	a.SetLoad(rotunda.Load{Listeners: 3})
+	until(t, "old has heard what came after", func() bool { return listeners(old, "a") == 3 && listeners(b, "a") == 3 })
+	for name, n := range map[string]*node{"a": a, "b": b} {
+		if slices.ContainsFunc(n.Members(), func(m rotunda.Member) bool { return m.ID == "old" }) {
+			t.Errorf("to %s a node whose authority is gone is a member", name)
+		}
+	}
+	set(old, "ap", "old", is.Roots())
+	until(t, "with a certificate of the new one it is a member", func() bool { return listeners(a, "old") == 99 && listeners(b, "old") == 99 })
 }

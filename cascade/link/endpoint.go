@@ -98,7 +98,7 @@ type proof struct {
 }
 
 // SetIdentity has the handshakes that follow show another certificate of this node, and believe by other roots. Links that are
-// up go on. On an error nothing has changed.
+// up go on, whatever Believes says of them now. On an error nothing has changed.
 func (e *Endpoint) SetIdentity(certificate tls.Certificate, roots *x509.CertPool) error {
 	chain, err := nodecert.Parse(certificate.Certificate)
 	if err != nil {
@@ -113,6 +113,12 @@ func (e *Endpoint) SetIdentity(certificate tls.Certificate, roots *x509.CertPool
 	}
 	e.proof.Store(&proof{certificate, roots})
 	return nil
+}
+
+// Believes reports whether what the link's peer showed in the handshake proves it still: its authority may be gone, or its time over.
+func (e *Endpoint) Believes(l *Link) bool {
+	_, err := nodecert.Verify(l.conn.ConnectionState().TLS.PeerCertificates, e.proof.Load().roots, time.Now(), l.usage())
+	return err == nil
 }
 
 func (e *Endpoint) dropped(reason string) { e.cfg.Metrics.CascadeDropped.With(reason).Inc() }

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ var (
 
 // codes are the application's close codes (RFC 9000 §20.2), part of the protocol.
 var codes = map[quic.ApplicationErrorCode]error{
-	0: ErrLeaving, 1: ErrDuplicate, 2: ErrIdle, 3: ErrProtocol, 4: ErrSilent, 5: ErrOverflow,
+	0: ErrLeaving, 1: ErrDuplicate, 2: ErrIdle, 3: ErrProtocol, 4: ErrSilent, 5: ErrOverflow, 6: ErrNotMember,
 }
 
 func code(why error) quic.ApplicationErrorCode {
@@ -146,6 +147,14 @@ func (e *Endpoint) newLink(conn *quic.Conn, dialled bool) (*Link, error) {
 	l.control.wake, l.control.notes = make(chan struct{}, 1), map[noteKey]wire.Message{}
 	l.control.put(wire.Hello{Revision: wire.Revision}, controlMax) // before anybody else's first message
 	return l, nil
+}
+
+// usage is what the peer has shown its certificate for.
+func (l *Link) usage() nodecert.Usage {
+	if l.Dialled {
+		return x509.ExtKeyUsageServerAuth
+	}
+	return x509.ExtKeyUsageClientAuth
 }
 
 // Send queues a frame for the peer; it never blocks and allocates nothing. The oldest frame gives way when the queue is
