@@ -49,6 +49,9 @@ func (n *Node) Reload(cfg config.Config) error {
 	if _, err := apiLimits(cfg.Limits); err != nil {
 		return err
 	}
+	if was := n.cfg.TLS; (cfg.TLS.Cert != was.Cert || cfg.TLS.Key != was.Key || cfg.TLS.CA != was.CA) && len(n.cfg.Log.Control)+len(n.cfg.Log.Endpoints) > 0 {
+		n.logger.Warn("the control log goes on with the files that tls named at the start", "cert", was.Cert, "ca", was.CA)
+	}
 	return errors.Join(n.take(id, gossipKeys, k), n.takeLimits(cfg.Limits))
 }
 
