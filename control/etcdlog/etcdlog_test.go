@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,53 @@ func TestAlone(t *testing.T) {
 	}
 	eventlogtest.Run(t, l)
 	t.Run("Tampered", func(t *testing.T) { tampered(t, l) })
+	t.Run("Mend", func(t *testing.T) { eventlogtest.Mend(t, l, l.damage(t)) })
+}
+
+// damage writes what a change makes of a room past everything that this package checks.
+func (l *Log) damage(t *testing.T) eventlogtest.Damage {
+	return func(room rotunda.RoomID, change func(*eventlog.Stored)) {
+		t.Helper()
+		s, _, err := l.stored(t.Context(), room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := s
+		before.Entries, before.Segments = slices.Clone(s.Entries), slices.Clone(s.Segments)
+		change(&s)
+		put := map[string][]byte{headKey(room): nil, baseKey(room): nil} // nil: no such key
+		for _, e := range before.Entries {
+			put[e.Key] = nil
+		}
+		for _, g := range before.Segments {
+			put[g.Key] = nil
+		}
+		for key, m := range map[string]eventlog.Mark{headKey(room): s.Head, baseKey(room): s.Base} {
+			if m.Position != (eventlog.Position{}) {
+				put[key] = appendPosition(nil, m.Position)
+			}
+		}
+		for _, e := range s.Entries {
+			value := encodeEntry(e.Entry)
+			if e.Unreadable {
+				value = value[:20]
+			}
+			put[entryKey(room, e.Seq)] = value
+		}
+		for _, g := range s.Segments {
+			put[segmentKey(room, g.Seq)] = encodeSegment(g.Segment)
+		}
+		for key, value := range put {
+			if value == nil {
+				_, err = l.client.Delete(t.Context(), key)
+			} else {
+				_, err = l.client.Put(t.Context(), key, string(value))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // listening lists the TCP sockets on which this process listens.

@@ -147,11 +147,11 @@ func (l *Log) Follow(ctx context.Context, room rotunda.RoomID, after eventlog.Po
 					}
 					continue // folded
 				}
-				e, err := entryOf(room, row{key: string(ev.Kv.Key), value: ev.Kv.Value})
-				if err != nil {
-					return err
+				s := slots(room, []row{{key: string(ev.Kv.Key), value: ev.Kv.Value}})[0]
+				if s.Seq == 0 || s.Unreadable {
+					return fmt.Errorf("key %.100q: %w", s.Key, errFormat)
 				}
-				if err := pass(e); err != nil {
+				if err := pass(s.Entry); err != nil {
 					return err
 				}
 			}

@@ -70,7 +70,7 @@ func (r reader) read(ctx context.Context, room rotunda.RoomID, after eventlog.Po
 	case after.Seq < p.base.Seq:
 		return page{}, r.folded(ctx, room, after, p.base)
 	}
-	p.entries, err = check(room, after, limit, p, rows[2])
+	p.entries, err = eventlog.Page(room, after, limit, p.base, p.end, slots(room, rows[2]))
 	return p, err
 }
 
@@ -117,53 +117,18 @@ func (r reader) folded(ctx context.Context, room rotunda.RoomID, after, base eve
 	return fmt.Errorf("room %s: entries %d to %d: %w", room, after.Seq+1, base.Seq, eventlog.ErrPruned)
 }
 
-// check makes entries of rows, or says how they contradict what the caller knows or themselves.
-func check(room rotunda.RoomID, after eventlog.Position, limit int, p page, rows []row) ([]eventlog.Entry, error) {
-	if after.Seq == p.base.Seq && after != p.base {
-		return nil, broken(room, "entry %d is not the one that was there", after.Seq)
+// slots are the records in rows.
+func slots(room rotunda.RoomID, rows []row) []eventlog.Slot {
+	out := make([]eventlog.Slot, len(rows))
+	for i, r := range rows {
+		s := eventlog.Slot{Key: r.key}
+		s.Seq, _ = entrySeq(room, r.key) // else it is that of no record
+		var err error
+		s.Entry, err = decodeEntry(s.Seq, r.value)
+		s.Unreadable = err != nil
+		out[i] = s
 	}
-	if after.Seq > p.base.Seq && len(rows) == 0 {
-		return nil, broken(room, "entry %d is gone", after.Seq)
-	}
-	var entries []eventlog.Entry
-	at := after
-	for _, r := range rows {
-		e, err := entryOf(room, r)
-		if err != nil {
-			return nil, broken(room, "%v", err)
-		}
-		if e.Seq == after.Seq {
-			if e.Hash(room) != after.Hash {
-				return nil, broken(room, "entry %d is not the one that was there", e.Seq)
-			}
-			continue
-		}
-		next, err := at.Next(room, e)
-		if err != nil {
-			return nil, err
-		}
-		if len(entries) == limit {
-			break // the last entry of the page is the one that this one follows
-		}
-		at, entries = next, append(entries, e)
-	}
-	if at.Seq > p.end.Seq || at.Seq == p.end.Seq && at != p.end || len(entries) < limit && at != p.end {
-		return nil, broken(room, "the entries end at %v, the head says %v", at, p.end)
-	}
-	return entries, nil
-}
-
-// entryOf reads an entry from its key and value.
-func entryOf(room rotunda.RoomID, r row) (eventlog.Entry, error) {
-	seq, err := entrySeq(room, r.key)
-	if err != nil {
-		return eventlog.Entry{}, err
-	}
-	e, err := decodeEntry(seq, r.value)
-	if err != nil {
-		return e, fmt.Errorf("entry %d: %w", seq, err)
-	}
-	return e, nil
+	return out
 }
 
 // Head implements eventlog.Reader.

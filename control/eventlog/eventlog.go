@@ -225,6 +225,11 @@ type Log interface {
 	// error was, and by several nodes at once.
 	Prune(ctx context.Context, room rotunda.RoomID, keep func(Entry) bool) error
 
+	// Mend compares what is kept of a room with a copy of the end of its chain and puts right what was damaged, see
+	// Stored.Mend: in one step, or where that is too much in several that may be tried again, and only if nothing of it has
+	// changed meanwhile (ErrConflict). It returns what it did. It reads all that is not folded, and every segment.
+	Mend(ctx context.Context, room rotunda.RoomID, from Copy, keep func(Entry) bool) (Repair, error)
+
 	// Retire takes a room whose chain ends at end out of the directory, and nothing else: its record stays, and the next
 	// append puts it back. ErrConflict where the chain ends elsewhere.
 	Retire(ctx context.Context, room rotunda.RoomID, end Position) error

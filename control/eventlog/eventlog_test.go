@@ -15,6 +15,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemory(t *testing.T) { eventlogtest.Run(t, new(eventlog.Memory)) }
 
+func TestMemoryMends(t *testing.T) {
+	m := new(eventlog.Memory)
+	eventlogtest.Mend(t, m, m.Damage)
+}
+
 // The hash is part of what is kept: a change of it makes every old log unreadable.
 func TestHashIsGolden(t *testing.T) {
 	e := eventlog.Entry{Seq: 7, Prev: eventlog.Hash{1, 2, 3}, Record: eventlog.Record{ID: "k3v9-0", Data: []byte(`{"type":"started"}`)}}

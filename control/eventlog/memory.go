@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,7 +11,8 @@ import (
 	"rotunda"
 )
 
-// Memory is a Log in memory, for tests: no disk, no clock, usable in virtual time. The zero Memory is empty and ready.
+// Memory is a Log in memory, for tests: no disk, no clock, usable in virtual time, and it can be damaged. The zero Memory is
+// empty and ready.
 type Memory struct {
 	mu      sync.Mutex // guards the rest
 	rooms   map[rotunda.RoomID]*chain
@@ -18,8 +20,8 @@ type Memory struct {
 }
 
 type chain struct {
-	base      Position // before the first of entries
-	entries   []Entry  // never changed, only appended to and cut
+	base      Position // before the first of slots
+	slots     []Slot   // ascending by key; replaced, never changed
 	head      Head
 	retired   bool
 	segments  []Segment  // up to base
@@ -43,11 +45,16 @@ func (m *Memory) Append(ctx context.Context, room rotunda.RoomID, b Batch) (Posi
 	if c.head.Position != b.After {
 		return Position{}, fmt.Errorf("room %s: after %v, the log is at %v: %w", room, b.After, c.head.Position, ErrConflict)
 	}
-	entries, end := b.Entries(room)
-	for i := range entries {
-		entries[i].Data = slices.Clone(entries[i].Data)
+	if _, taken := c.slot(b.After.Seq + 1); taken {
+		return Position{}, fmt.Errorf("room %s: there is an entry after %v: %w", room, b.After, ErrConflict)
 	}
-	c.entries = append(c.entries, entries...)
+	entries, end := b.Entries(room)
+	slots := slices.Clone(c.slots)
+	for _, e := range entries {
+		e.Data = slices.Clone(e.Data)
+		slots = append(slots, slotOf(e))
+	}
+	c.setSlots(slots)
 	c.head, c.retired = Head{Room: room, Position: end, Summary: slices.Clone(b.Summary)}, false
 	if m.rooms == nil {
 		m.rooms = map[rotunda.RoomID]*chain{}
@@ -70,15 +77,15 @@ func (m *Memory) Read(ctx context.Context, room rotunda.RoomID, after Position, 
 	if err := ctx.Err(); err != nil {
 		return nil, Position{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	entries, end, _, err := m.after(room, after)
+	entries, end, _, err := m.after(room, after, max(1, min(limit, ReadMax)))
 	if err != nil {
 		return nil, Position{}, err
 	}
-	return entries[:min(len(entries), max(1, min(limit, ReadMax)))], end, nil
+	return entries, end, nil
 }
 
-// after returns the entries after a position, and a channel that is closed when there may be more.
-func (m *Memory) after(room rotunda.RoomID, after Position) (entries []Entry, end Position, more <-chan struct{}, err error) {
+// after returns the entries after a position, at most limit, and a channel that is closed when there may be more.
+func (m *Memory) after(room rotunda.RoomID, after Position, limit int) (entries []Entry, end Position, more <-chan struct{}, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.changed == nil {
@@ -91,37 +98,54 @@ func (m *Memory) after(room rotunda.RoomID, after Position) (entries []Entry, en
 	if after.Seq > c.head.Position.Seq {
 		return nil, end, nil, fmt.Errorf("room %s: the log ends at %v, before %v: %w", room, c.head.Position, after, ErrBroken)
 	}
-	if !c.has(room, after) {
-		return nil, end, nil, fmt.Errorf("room %s: entry %d is not the one that was there: %w", room, after.Seq, ErrBroken)
-	}
 	if after.Seq < c.base.Seq {
+		if after.Seq > 0 && !c.has(room, after) {
+			return nil, end, nil, fmt.Errorf("room %s: entry %d is not the one that was there: %w", room, after.Seq, ErrBroken)
+		}
 		return nil, end, nil, fmt.Errorf("room %s: entries %d to %d: %w", room, after.Seq+1, c.base.Seq, ErrPruned)
 	}
-	return c.entries[after.Seq-c.base.Seq:], c.head.Position, m.changed, nil
+	first := slices.IndexFunc(c.slots, func(s Slot) bool { return s.Key >= slotKey(max(after.Seq, 1)) })
+	if first < 0 {
+		first = len(c.slots)
+	}
+	entries, err = Page(room, after, limit, c.base, c.head.Position, c.slots[first:min(len(c.slots), first+limit+2)])
+	return entries, c.head.Position, m.changed, err
 }
 
-// has reports whether p is a position of the chain.
+// has reports whether p is a position of the folded part.
 func (c *chain) has(room rotunda.RoomID, p Position) bool {
-	switch {
-	case p.Seq > c.head.Position.Seq:
-		return false
-	case p.Seq > c.base.Seq:
-		return c.entries[p.Seq-c.base.Seq-1].Hash(room) == p.Hash
-	case p.Seq == c.base.Seq:
-		return p == c.base
-	}
 	for _, s := range c.segments {
 		if has, covered := s.Has(room, p); covered {
 			return has
 		}
 	}
-	return false
+	return p == Position{}
+}
+
+// slotKey orders slots by their numbers.
+func slotKey(seq uint64) string { return fmt.Sprintf("%016x", seq) }
+
+func slotOf(e Entry) Slot { return Slot{Key: slotKey(e.Seq), Seq: e.Seq, Entry: e} }
+
+// slot returns what is under a number.
+func (c *chain) slot(seq uint64) (Slot, bool) {
+	i, ok := slices.BinarySearchFunc(c.slots, slotKey(seq), func(s Slot, key string) int { return cmp.Compare(s.Key, key) })
+	if !ok {
+		return Slot{}, false
+	}
+	return c.slots[i], true
+}
+
+// setSlots puts them in order.
+func (c *chain) setSlots(slots []Slot) {
+	slices.SortFunc(slots, func(a, b Slot) int { return cmp.Compare(a.Key, b.Key) })
+	c.slots = slots
 }
 
 // Follow implements Log.
 func (m *Memory) Follow(ctx context.Context, room rotunda.RoomID, after Position, fn func(Entry) error) error {
 	for {
-		entries, _, more, err := m.after(room, after)
+		entries, end, more, err := m.after(room, after, ReadMax)
 		if err != nil {
 			return err
 		}
@@ -135,6 +159,9 @@ func (m *Memory) Follow(ctx context.Context, room rotunda.RoomID, after Position
 			if err := fn(e); err != nil {
 				return err
 			}
+		}
+		if after.Seq < end.Seq {
+			continue
 		}
 		select {
 		case <-ctx.Done():
