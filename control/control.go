@@ -101,6 +101,7 @@ type Control struct {
 	rooms     map[rotunda.RoomID]*follower
 	pending   []*follower // wait for Run to start them
 	available bool        // the log answered the last probe
+	auditing  bool        // a room's log is being compared with this node's copy
 
 	directory directory
 	locks     *locks

@@ -28,6 +28,7 @@ type follower struct {
 	idleSince time.Time
 	dropped   bool
 	ticked    time.Time          // when this node last did what was due
+	audited   time.Time          // when this node last compared the log with its copy
 	cancel    context.CancelFunc // nil before Run has started it
 
 	witness *witness
@@ -217,6 +218,12 @@ func (c *Control) supervise(ctx context.Context, g *errgroup.Group) error {
 			return ctx.Err()
 		case <-tick.C:
 			c.sweep(time.Now())
+			if f := c.toAudit(time.Now()); f != nil {
+				g.Go(func() error {
+					c.audit(ctx, f)
+					return nil
+				})
+			}
 		case <-c.wake:
 			for _, f := range c.takePending(ctx) {
 				g.Go(func() error {

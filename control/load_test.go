@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -243,72 +242,6 @@ func copyChain(t *testing.T, to, from eventlog.Log, id rotunda.RoomID, upTo uint
 			t.Fatal(err)
 		}
 	}
-}
-
-// A log that has lost its end, however much of it, all of it even, gets it back from whoever saw it; one that goes on
-// differently from wherever it was cut off does not, and nobody serves it. What people see is the same all the time.
-func TestMending(t *testing.T) {
-	const events = 22 // 21 decisions: the room begins with one, and each is one
-	for kept := range events {
-		for _, forked := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d of %d, forked %v", kept, events, forked), func(t *testing.T) {
-				bubble(t, func(t *testing.T, log *faulty) { damagedAndMended(t, log, uint64(kept), events, forked) })
-			})
-		}
-	}
-}
-
-func damagedAndMended(t *testing.T, log *faulty, kept, events uint64, forked bool) {
-	swapped := &swap{Log: log}
-	n, m := start(t, swapped, "n1"), start(t, swapped, "n2")
-	id := n.create("Talk")
-	_, end1 := n.collect(id, 0)
-	stop := sync.OnceFunc(end1)
-	defer stop()
-	_, stopM := m.collect(id, 0)
-	defer stopM()
-	for i := range events - 1 {
-		n.do(id, room.Actor{User: rotunda.UserID(fmt.Sprint("user", i))}, room.Request{})
-	}
-	synctest.Wait()
-	want, end := n.get(id), headOf(t, log, id)
-	if end.Seq != events {
-		t.Fatalf("%d events, want %d", end.Seq, events)
-	}
-	old := new(eventlog.Memory)
-	copyChain(t, old, log, id, kept)
-	if forked {
-		if _, err := old.Append(t.Context(), id, eventlog.Batch{After: headOf(t, old, id), Records: []eventlog.Record{{ID: "x", Data: []byte("{}")}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	swapped.to(&faulty{Log: old})
-	for range 30 {
-		time.Sleep(brokenWait / 10)
-		wantSame(t, n.get(id), want)
-		wantSame(t, m.get(id), want)
-	}
-	got := headOf(t, old, id)
-	if forked {
-		if got.Seq != kept+1 {
-			t.Errorf("a log with another history was appended to, up to %v", got)
-		}
-		n.refused(id, cyd, room.Request{}, eventlog.ErrBroken)
-		m.refused(id, cyd, room.Request{}, eventlog.ErrBroken)
-		stop()
-		n.stop()
-		if said := n.said.String(); !strings.Contains(said, "room's log is broken") || !strings.Contains(said, string(id)) {
-			t.Errorf("nothing is said of it:\n%s", said)
-		}
-		return
-	}
-	if got != end {
-		t.Errorf("mended up to %v, want %v", got, end)
-	}
-	n.do(id, cyd, room.Request{})
-	synctest.Wait()
-	wantSame(t, m.get(id), n.get(id))
-	wantSame(t, start(t, old, "n3").get(id), n.get(id))
 }
 
 func headOf(t *testing.T, log eventlog.Reader, id rotunda.RoomID) eventlog.Position {

@@ -46,7 +46,7 @@ func TestContractSeries(t *testing.T) {
 		`rotunda_cascade_link_rtt_seconds{peer_region="eu-west"} 0.08`, `rotunda_cascade_subscriptions{direction="in"}`,
 		"rotunda_frame_age_seconds_bucket", "rotunda_program_gap_seconds_bucket", "rotunda_egress_packets_total ",
 		"rotunda_egress_lost_ratio ", `rotunda_command_seconds_bucket{command="approve",result="ok"`,
-		`rotunda_turn_ratio_bucket{end="time"`, "rotunda_enforcement_seconds_bucket", "rotunda_log_available ", "rotunda_reports ", "rotunda_report_age_seconds ", "rotunda_drain_remaining ",
+		`rotunda_turn_ratio_bucket{end="time"`, "rotunda_enforcement_seconds_bucket", "rotunda_log_available ", "rotunda_log_mended_total ", "rotunda_log_damaged_total ", "rotunda_reports ", "rotunda_report_age_seconds ", "rotunda_drain_remaining ",
 		`rotunda_cert_expiry_timestamp_seconds{cert="node"}`, "rotunda_config_reload_successful ", "rotunda_config_reload_success_timestamp_seconds ",
 	} {
 		if !strings.Contains(out, want) {

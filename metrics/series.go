@@ -49,6 +49,8 @@ type Set struct {
 	// control
 	Rooms        *GaugeVec // state
 	LogAvailable *Gauge
+	LogMended    *Counter
+	LogDamaged   *Counter
 	commandTime  map[string]*HistogramVec // command → result
 	Enforcement  *Histogram
 	Reports      *Gauge
@@ -103,6 +105,8 @@ func New(version, revision string) *Set {
 		registry:     r,
 		Rooms:        f.gauges("rotunda_rooms", "Rooms in this node's view of the mesh, by state.", "state", roomStates),
 		LogAvailable: f.gauge("rotunda_log_available", "1 while the control log takes appends, 0 while it cannot be reached.", nil),
+		LogMended:    f.counter("rotunda_log_mended_total", "Times that this node found a room's log damaged and put it right from its own copy."),
+		LogDamaged:   f.counter("rotunda_log_damaged_total", "Times that this node found a room's log damaged, or to be another one than before, and had nothing to put it right with."),
 		Enforcement:  f.histogram("rotunda_enforcement_seconds", "From a decision that takes somebody's voice or place to the last packet of theirs that this node forwarded; 0 where none was after it.", enforceBuckets),
 		Reports:      f.gauge("rotunda_reports", "Reports of people and rooms that nobody has answered, in the whole mesh.", nil),
 		ReportAge:    f.gauge("rotunda_report_age_seconds", "Age of the oldest report that nobody has answered; 0 while there is none.", nil),

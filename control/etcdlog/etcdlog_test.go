@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -394,4 +395,41 @@ func FuzzDecodeEntry(f *testing.F) {
 			t.Errorf("%x decodes and encodes to %x", b, again)
 		}
 	})
+}
+
+// What has changed since it was looked at is not mended over: the end of the chain, where it is folded, or the key itself.
+func TestMendComparesAndSets(t *testing.T) {
+	l := open(t, Config{Name: "one", DataDir: t.TempDir()})
+	at := eventlogtest.Chain(t, l, "room", 20)
+	for _, seq := range []int{5, 15} {
+		eventlogtest.MustPutSnapshot(t, l, "room", at[seq])
+	}
+	for _, meanwhile := range []func(){
+		func() { eventlogtest.MustAppend(t, l, "room", at[20], "more") },
+		func() {
+			if err := l.Prune(t.Context(), "room", eventlogtest.Tens); err != nil {
+				t.Fatal(err)
+			}
+		},
+		func() { l.damage(t)("room", func(s *eventlog.Stored) { s.Entries[12].Entry.ID += "x" }) },
+	} {
+		_, before, err := l.stored(t.Context(), "room")
+		if err != nil {
+			t.Fatal(err)
+		}
+		meanwhile()
+		after, _, err := l.stored(t.Context(), "room")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{entryKey("room", 18), segmentKey("room", 99)} { // one that is there, one that is not
+			put := []change{{key, clientv3.OpPut(key, "mended"), 6}}
+			if err := l.change(t.Context(), "room", put, before); !errors.Is(err, eventlog.ErrConflict) {
+				t.Errorf("%s: %v, want ErrConflict", key, err)
+			}
+		}
+		if now, _, err := l.stored(t.Context(), "room"); err != nil || fmt.Sprint(now) != fmt.Sprint(after) {
+			t.Errorf("it was %v and is %v, %v", after, now, err)
+		}
+	}
 }
