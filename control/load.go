@@ -71,6 +71,9 @@ func (c *Control) load(ctx context.Context, f *follower) error {
 		case errors.As(err, new(*Outside)):
 			return fmt.Errorf("room %s: %w", f.id, err)
 		case err != nil:
+			if errors.Is(err, eventlog.ErrBroken) {
+				c.cfg.Metrics.LogDamaged.Inc()
+			}
 			c.cfg.Logger.Error("room's log cannot be read", "room", f.id, "error", err)
 			return translate(f.id, err)
 		case o.at.Seq == 0:

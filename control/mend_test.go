@@ -167,6 +167,7 @@ func TestNobodyMends(t *testing.T) {
 		if err != nil || r.Err == nil || !strings.Contains(r.Err.Error(), "entry 6 follows") {
 			t.Errorf("verify: %+v, %v", r, err)
 		}
+		m.series("rotunda_log_damaged_total 10")
 		m.stop()
 		if said := m.said.String(); !strings.Contains(said, "room's log cannot be read") || !strings.Contains(said, string(id)) {
 			t.Errorf("nothing is said of it:\n%s", said)

@@ -216,6 +216,7 @@ func (c *Control) checkWitness(ctx context.Context, before []witnessLine) error 
 			}
 			if errors.Is(err, eventlog.ErrBroken) {
 				broken++
+				c.cfg.Metrics.LogDamaged.Inc()
 				c.cfg.Logger.Error("the log is not the one that this node knew", "room", l.room, "error", err)
 			}
 			break

@@ -25,6 +25,7 @@ func (n *Node) adminLog(mux *http.ServeMux) {
 		"POST /v1/log/members":          addMember,
 		"DELETE /v1/log/members/{name}": removeMember,
 		"GET /v1/log/verify":            verifyLog,
+		"POST /v1/log/verify":           n.mendLog,
 		"GET /v1/log/backup":            backUp,
 		"POST /v1/log/restore":          restore,
 	} {
@@ -104,6 +105,8 @@ type Verdict struct {
 	Kept      int    `json:"kept"`
 	Snapshots int    `json:"snapshots"`
 	Error     string `json:"error,omitempty"`
+
+	Mended []string `json:"mended,omitempty"` // what was damaged, and has been put right for this answer
 }
 
 // VerdictOf is the report of one room's chain, as it is printed.
@@ -118,9 +121,38 @@ func VerdictOf(r eventlog.Report) Verdict {
 // verifyLog answers with a line of JSON for each room, as they are looked at; the connection is cut where the log cannot be
 // read to its end.
 func verifyLog(w http.ResponseWriter, q *http.Request, log *etcdlog.Log) error {
+	return verify(w, q, log, VerdictOf)
+}
+
+// mendLog is verifyLog, and puts right what is damaged in the rooms that this node has a copy of.
+func (n *Node) mendLog(w http.ResponseWriter, q *http.Request, log *etcdlog.Log) error {
+	c := n.fences.Load()
+	if c == nil {
+		fail(w, http.StatusServiceUnavailable, errors.New("this node does not follow any room yet"))
+		return nil
+	}
+	return verify(w, q, log, func(r eventlog.Report) Verdict {
+		if r.Err == nil {
+			return VerdictOf(r)
+		}
+		names, err := c.Mend(q.Context(), r.Room)
+		again, unread := eventlog.Verify(q.Context(), log, r.Room)
+		if unread != nil {
+			again = r
+		}
+		v := VerdictOf(again)
+		v.Mended = names
+		if err != nil && v.Error != "" {
+			v.Error += "; not mended: " + err.Error()
+		}
+		return v
+	})
+}
+
+func verify(w http.ResponseWriter, q *http.Request, log *etcdlog.Log, judge func(eventlog.Report) Verdict) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	err := eventlog.VerifyAll(q.Context(), log, func(r eventlog.Report) error { return out.Encode(VerdictOf(r)) })
+	err := eventlog.VerifyAll(q.Context(), log, func(r eventlog.Report) error { return out.Encode(judge(r)) })
 	if err != nil && !errors.Is(err, eventlog.ErrBroken) {
 		panic(http.ErrAbortHandler)
 	}

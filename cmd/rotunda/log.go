@@ -23,14 +23,18 @@ import (
 
 func newVerify(t *terminal) *cobra.Command {
 	var admin, data string
-	var asJSON bool
+	var asJSON, mend bool
 	c := &cobra.Command{
-		Use:   "verify [--admin ADDRESS | --data DIR]",
+		Use:   "verify [--admin ADDRESS [--mend] | --data DIR]",
 		Short: "Check that the record of every room is whole",
 		Long: `Check the control log: every event of every room carries the hash of the one before, so that nothing can
 be lost, changed or put in without showing. The exit status is 1 where a room's record is not whole.
 
+Nodes mend what they find damaged in rooms that they follow by themselves, within a minute or so, from their own copy of the
+room's latest events; with --mend the node that is asked does it at once. Nothing is put over another history than its own.
+
   rotunda verify                           ask a running node
+  rotunda verify --mend                    and have it put right what it has a copy of
   rotunda verify --data /var/lib/rotunda   look into the folder of a node that does not run`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -40,7 +44,7 @@ be lost, changed or put in without showing. The exit status is 1 where a room's 
 			if data != "" {
 				err = verifyFolder(c.Context(), data, take)
 			} else {
-				err = verifyNode(c.Context(), admin, take)
+				err = verifyNode(c.Context(), admin, mend, take)
 			}
 			if err != nil {
 				return err
@@ -62,7 +66,9 @@ be lost, changed or put in without showing. The exit status is 1 where a room's 
 	}
 	adminFlags(c, &admin, &asJSON)
 	c.Flags().StringVar(&data, "data", "", "data folder of a node that does not run")
+	c.Flags().BoolVar(&mend, "mend", false, "put right what the node has a copy of")
 	c.MarkFlagsMutuallyExclusive("admin", "data")
+	c.MarkFlagsMutuallyExclusive("mend", "data")
 	return c
 }
 
@@ -73,6 +79,9 @@ func (t *terminal) printVerdicts(verdicts []node.Verdict, asJSON bool) error {
 	rows := [][]string{{"ROOM", "EVENTS", "HASH", "FOLDED", "SNAPSHOTS", "VERDICT"}}
 	for _, v := range verdicts {
 		verdict := "whole"
+		if len(v.Mended) > 0 {
+			verdict = "mended: " + strings.Join(v.Mended, ", ")
+		}
 		if v.Error != "" {
 			verdict = v.Error
 		}
@@ -94,8 +103,12 @@ func verifyFolder(ctx context.Context, data string, take func(node.Verdict) erro
 	return err
 }
 
-func verifyNode(ctx context.Context, admin string, take func(node.Verdict) error) error {
-	body, err := askAdmin(ctx, admin, http.MethodGet, "/v1/log/verify", nil)
+func verifyNode(ctx context.Context, admin string, mend bool, take func(node.Verdict) error) error {
+	method := http.MethodGet
+	if mend {
+		method = http.MethodPost
+	}
+	body, err := askAdmin(ctx, admin, method, "/v1/log/verify", nil)
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,7 @@ var dashboards = []dashboard{
 		file: "control.json", title: "Control plane", about: "Decisions: are they taken, how fast, and when do they hold.", by: "instance", from: "rotunda_build_info",
 		panels: []panel{
 			{title: "Control log available", about: "1 where the node can append.", unit: "short", series: []series{{`rotunda_log_available{job=~"$job"` + node + `}`, "{{instance}}"}}},
+			{title: "Rooms' logs found damaged", about: "Mended from the node's own copy, or not.", unit: "reqps", series: []series{{sum("", "rotunda_log_mended_total", node), "mended"}, {sum("", "rotunda_log_damaged_total", node), "not mended"}}},
 			{title: "Decisions", about: "By command.", unit: "reqps", series: []series{{sum("command", "rotunda_command_seconds_count", node), "{{command}}"}}},
 			{title: "Decisions by result", about: "unavailable: the log did not answer. conflict: somebody else was faster.", unit: "reqps", series: []series{{sum("result", "rotunda_command_seconds_count", node), "{{result}}"}}},
 			{title: "Time of a decision", about: "Until it is in the log, p50 and p99.", unit: "s", series: []series{{quantile("0.5", "", "rotunda_command_seconds", node+`, result="ok"`), "p50"}, {quantile("0.99", "", "rotunda_command_seconds", node+`, result="ok"`), "p99"}}},
