@@ -136,6 +136,24 @@ func (r *roomServer) report(now time.Time) {
 	if part, changed := r.crowd.note(now, listeners, onStage, r.here(players), r.state.Refreshed.At); changed {
 		r.crowd.sub.Report(part)
 	}
+	r.crowd.call(r.renamed())
+}
+
+// renamed is what those on stage and in the queue call themselves now, where the log has another name. Called with r.mu held.
+func (r *roomServer) renamed() map[rotunda.UserID]string {
+	names := map[rotunda.UserID]string{}
+	note := func(u rotunda.UserID, name string) {
+		if said, _ := r.profile(u); said.Name != "" && said.Name != name {
+			names[u] = said.Name
+		}
+	}
+	for _, p := range r.state.Stage() {
+		note(p.User, p.Name)
+	}
+	for _, q := range r.state.Queue() {
+		note(q.User, q.Name)
+	}
+	return names
 }
 
 // here lists who has a session of any kind. Called with r.mu held.

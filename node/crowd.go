@@ -2,8 +2,10 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -43,8 +45,9 @@ type crowd struct {
 	reactions map[int64]map[string]int // by step of time
 	told      []byte                   // the part that was reported last
 	sum       presence.Summary
-	json      json.RawMessage // of sum; nil: none has come
-	changed   chan struct{}   // closed and replaced with every sum
+	names     map[rotunda.UserID]string // what those on stage and in the queue call themselves now, where the log has another name
+	json      json.RawMessage           // of sum and names; nil: no sum has come
+	changed   chan struct{}             // closed and replaced with every other json
 
 	// owned by roomServer.mu
 	origin rotunda.NodeID
@@ -106,16 +109,36 @@ func (c *crowd) take(note []byte) {
 	if sum.Roster == nil {
 		sum.Roster = []presence.Person{}
 	}
-	b, err := json.Marshal(sum)
-	if err != nil {
-		return // texts and numbers always encode
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if bytes.Equal(b, c.json) {
+	c.sum = sum
+	c.tell()
+}
+
+// call takes in what those on stage and in the queue call themselves now, where it is another name than the one in the log. Every node
+// knows everybody's profile, so this is not summed up.
+func (c *crowd) call(names map[rotunda.UserID]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if maps.Equal(names, c.names) {
 		return
 	}
-	c.sum, c.json = sum, b
+	c.names = names
+	if c.json != nil {
+		c.tell()
+	}
+}
+
+// tell has those who follow the room told, unless they know. The caller holds c.mu.
+func (c *crowd) tell() {
+	b, err := json.Marshal(struct {
+		presence.Summary
+		Names map[rotunda.UserID]string `json:"names,omitempty"`
+	}{c.sum, c.names})
+	if err != nil || bytes.Equal(b, c.json) { // texts and numbers always encode
+		return
+	}
+	c.json = b
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -240,7 +263,7 @@ func (c *crowd) roster(onStage func(rotunda.UserID) bool) []presence.Person {
 	seen := map[rotunda.UserID]presence.Person{}
 	for a := range c.attending {
 		if said, _ := c.room.profile(a.User); !said.Hidden && a.User != "" && !onStage(a.User) {
-			seen[a.User] = presence.Person{User: a.User, Name: a.Name, Avatar: a.Avatar}
+			seen[a.User] = presence.Person{User: a.User, Name: cmp.Or(said.Name, a.Name), Avatar: a.Avatar}
 		}
 	}
 	people := make([]presence.Person, 0, len(seen))

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -52,6 +53,30 @@ func TestCrowd(t *testing.T) {
 	if v.Listeners != 2 {
 		t.Errorf("the room shows %d listeners, want 2", v.Listeners)
 	}
+}
+
+// Whoever takes another name while on stage, or while asking to speak, is called so on every node at once, though the log has the old one.
+func TestRenamedOnStage(t *testing.T) {
+	m := startNodes(t, 3)
+	ada, bob := m.guest(1, "Ada"), m.guest(2, "Bob")
+	id := ada.createRoom("New names")
+	bob.do("POST", "/rooms/"+id+"/requests", map[string]any{}, nil, http.StatusOK)
+	feeds := []reader{ada.follow(id), bob.follow(id), ada.at(0).follow(id)}
+	called := func(names map[string]string) {
+		t.Helper()
+		for _, f := range feeds {
+			f.until("the new names", func(event, data string) bool {
+				var s struct{ Names map[string]string }
+				return event == "presence" && json.Unmarshal([]byte(data), &s) == nil && maps.Equal(s.Names, names)
+			})
+		}
+	}
+	ada.do("PATCH", "/profile", map[string]any{"name": "Ada L."}, nil, http.StatusOK)
+	called(map[string]string{ada.User: "Ada L."})
+	bob.do("PATCH", "/profile", map[string]any{"name": "Robert"}, nil, http.StatusOK)
+	called(map[string]string{ada.User: "Ada L.", bob.User: "Robert"})
+	ada.do("PATCH", "/profile", map[string]any{"name": "Ada"}, nil, http.StatusOK)
+	called(map[string]string{bob.User: "Robert"})
 }
 
 // The log knows where the people of the stage are connected, soon after they come and some seconds after they have gone; and

@@ -186,7 +186,8 @@ func (a *API) registerRooms() {
 			"{seq, type, at, by, user, patch}, where patch is the JSON merge patch (RFC 7396) from the room before to the room after. " +
 			"The id of each is the room's sequence number; Last-Event-ID resumes after it without a gap, also on another node. " +
 			"An event that is not for the reader has the type withheld and nothing more; a token says who reads. Counts and reactions come as " +
-			"events presence, a few times a second at most and without an id; so does move, {edges} as listEdges has them, which asks the " +
+			"events presence, a few times a second at most and without an id, with the names of those on stage and in the queue who call " +
+			"themselves otherwise since ({names: {user: name}}); so does move, {edges} as listEdges has them, which asks the " +
 			"reader to go on at another node because this one is being emptied. Who does not read is cut after two seconds.",
 		known: true, errors: []int{http.StatusServiceUnavailable},
 	}, a.followRoom)

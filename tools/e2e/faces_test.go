@@ -44,9 +44,12 @@ func TestFaces(t *testing.T) {
 	ada.look("profile-with-picture")
 	ada.press("Save")
 	ada.sees("Your profile is saved.")
+	for _, p := range []*page{ada, bob} {
+		p.until("sees her new name on stage", tile("Ada L.", "live", "false"), patience)
+	}
 	bob.open(bob.location()) // pictures are asked for once a visit
 	bob.until("sees her picture", `document.querySelector(".person .avatar img")?.naturalWidth === 256`, patience)
-	bob.press("Ada, Host")
+	bob.press("Ada L., Host")
 	bob.sees("Engines, and what they may weave")
 	bob.look("person-with-picture")
 	bob.closes()

@@ -6,7 +6,7 @@ import { newsOf } from "../src/core/news.ts";
 import { Problem } from "../src/core/problem.ts";
 import { Route } from "../src/core/route.ts";
 import type { Change, View } from "../src/core/view.ts";
-import { asView, expectedWait } from "../src/core/view.ts";
+import { asView, expectedWait, named } from "../src/core/view.ts";
 import { feed } from "../src/room/feed.ts";
 import { Keeper } from "../src/room/keeper.ts";
 import { keptOf, nodeFor } from "../src/room/kept.ts";
@@ -407,6 +407,15 @@ describe("news", () => {
 });
 
 // The numbers are those of control/room/testdata/waiting.txt and waiting_turns.txt.
+test("people are shown by the names that they have now", () => {
+  const one = (name: string) => ({ name, role: "speaker" as const, muted: true, ssrc: 1, live: false });
+  const view = asView({ id: "k3", seq: 1, state: "live", title: "t", host: "ada", participants: { ada: one("Ada"), constructor: one("Eve") }, requests: { bob: { name: "Bob", at: "", order: 1 } } });
+  const now = named(view, { ada: "Ada L.", bob: "Robert", cyd: "nobody here" });
+  assert.deepEqual([now.participants["ada"]?.name, now.participants["constructor"]?.name, now.requests["bob"]?.name], ["Ada L.", "Eve", "Robert"]);
+  assert.equal(view.participants["ada"]?.name, "Ada"); // the next change is told against it
+  assert.equal(named(view, {}), view);
+});
+
 describe("expected wait", () => {
   const now = Date.parse("2026-11-23T20:01:00Z");
   const ago = (seconds: number) => new Date(now - seconds * 1000).toISOString();

@@ -16,9 +16,10 @@ export interface Presence {
   joined: number; // since the room was refreshed
   reactions: Partial<Record<Emoji, number>>; // of the last two seconds
   roster: readonly Listener[]; // a sample
+  names: Readonly<Record<string, string>>; // of those who call themselves otherwise than when they came on stage, by user
 }
 
-export const nobody: Presence = { listeners: 0, joined: 0, reactions: {}, roster: [] };
+export const nobody: Presence = { listeners: 0, joined: 0, reactions: {}, roster: [], names: {} };
 
 /** presenceOf reads what a node sends. Whatever it is, it comes out well-formed. */
 export function presenceOf(raw: unknown): Presence {
@@ -30,7 +31,8 @@ export function presenceOf(raw: unknown): Presence {
     if (n > 0) reactions[emoji] = n;
   }
   const roster = Array.isArray(value.roster) ? (value.roster as Listener[]).filter((one) => typeof one?.user === "string" && typeof one.name === "string") : [];
-  return { listeners: count(value.listeners), joined: count(value.joined), reactions, roster };
+  const names = Object.fromEntries(Object.entries(value.names ?? {}).filter((each): each is [string, string] => typeof each[1] === "string" && each[1] !== ""));
+  return { listeners: count(value.listeners), joined: count(value.joined), reactions, roster, names };
 }
 
 /** Most signs that float at once for one change: what a crowd does is seen, and does not cover the room. */

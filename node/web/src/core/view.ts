@@ -140,6 +140,14 @@ export function follow(view: View, change: Change): View | null {
   return { ...next, seq: change.seq };
 }
 
+/** named is the view with what people call themselves now, where that is another name than when they came on stage or asked. */
+export function named(view: View, names: Readonly<Record<string, string>>): View {
+  const called = <T extends { name: string }>(people: Record<string, T>): Record<string, T> =>
+    Object.fromEntries(Object.entries(people).map(([user, one]) => [user, { ...one, name: Object.hasOwn(names, user) ? names[user]! : one.name }]));
+  if (Object.keys(names).length === 0) return view;
+  return { ...view, participants: called(view.participants), requests: called(view.requests) };
+}
+
 const rank: Record<Role, number> = { listener: 1, speaker: 2, cohost: 3, host: 4 };
 
 /** roleOf is what a person is in the room; everybody who is not on stage listens. */

@@ -12,7 +12,7 @@ import type { Route } from "../core/route.ts";
 import { sameSet, Speaking } from "../core/speaking.ts";
 import { Store } from "../core/store.ts";
 import type { Change, Role, View } from "../core/view.ts";
-import { onStage, roleOf } from "../core/view.ts";
+import { named, onStage, roleOf } from "../core/view.ts";
 import { Microphone } from "../media/microphone.ts";
 import { listenerTracks, Player, speakerTracks } from "../media/player.ts";
 import { feed } from "./feed.ts";
@@ -90,6 +90,7 @@ export class Session {
   readonly #nodes: Nodes;
   readonly #guard: Guard;
   readonly #volumes = new Map<string, number>(); // by user; missing: 1
+  #told: View | null = null; // the view as it came
   #reader: string | undefined; // whom the feed was opened for
   #base = ""; // the node that sound and voice were last told to use
   #joinedRemoval: string | undefined; // the removal that was on record when this person joined
@@ -125,7 +126,7 @@ export class Session {
         reader: () => this.me,
         show: (view, change) => this.#show(view, change),
         move: (bases) => this.#move(bases),
-        presence: (presence) => this.presence.set(presence),
+        presence: (presence) => this.#heed(presence),
       }),
       changed: (line, error) => this.#feedChanged(line, error),
       route,
@@ -306,7 +307,16 @@ export class Session {
     return onStage(this.role) ? speakerTracks : listenerTracks;
   }
 
-  #show(view: View, change: Change | null): void {
+  /** heed takes what is not in the log, and shows those who call themselves otherwise since by their new names. */
+  #heed(presence: Presence): void {
+    const before = JSON.stringify(this.presence.value.names);
+    this.presence.set(presence);
+    if (this.#told && JSON.stringify(presence.names) !== before) this.state.set({ view: named(this.#told, presence.names) });
+  }
+
+  #show(told: View, change: Change | null): void {
+    this.#told = told;
+    const view = named(told, this.presence.value.names);
     const before = this.state.value.view;
     const me = this.me;
     this.state.set({ view });
