@@ -15,10 +15,15 @@ type entry struct {
 	tag     string // entity tag of its ICE session; guarded by registry.mu
 }
 
-// registry knows the open sessions by id. The zero value is empty. A session leaves it when it is done.
+// endedMax is how many sessions that have ended are remembered: of a full node that everybody leaves at once.
+const endedMax = 8192
+
+// registry knows the open sessions by id, and those that ended last. The zero value is empty. A session that is done is ended.
 type registry struct {
-	mu   sync.Mutex // guards open, and the tags
-	open map[string]*entry
+	mu    sync.Mutex // guards the rest, and the tags
+	open  map[string]*entry
+	ended map[string]*entry // without their sessions
+	order []string          // of ended, the oldest first
 }
 
 // add enters a session, which leaves when it has ended.
@@ -32,9 +37,25 @@ func (r *registry) add(e *entry) {
 	r.mu.Unlock()
 	e.session.AfterDone(func() {
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		delete(r.open, id)
-		r.mu.Unlock()
+		if r.ended == nil {
+			r.ended = map[string]*entry{}
+		}
+		r.ended[id] = &entry{user: e.user, room: e.room, kind: e.kind}
+		if r.order = append(r.order, id); len(r.ended) > endedMax {
+			delete(r.ended, r.order[0])
+			r.order = r.order[1:] // append moves to a new array now and then
+		}
 	})
+}
+
+// over reports whether the session of that id had this address, belonged to user and has ended.
+func (r *registry) over(id string, room rotunda.RoomID, kind Kind, user rotunda.UserID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.ended[id]
+	return ok && e.room == room && e.kind == kind && e.user == user
 }
 
 func (r *registry) tag(e *entry) string {

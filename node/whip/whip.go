@@ -155,7 +155,12 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request, kind Kind) {
 		h.Problem(w, r, err)
 		return
 	}
-	e, err := h.sessions.find(r.PathValue("session"), rotunda.RoomID(r.PathValue("room")), kind, claims.User)
+	id, room := r.PathValue("session"), rotunda.RoomID(r.PathValue("room"))
+	if r.Method == http.MethodDelete && h.sessions.over(id, room, kind, claims.User) {
+		w.WriteHeader(http.StatusOK) // as was asked: the end of the connection, or of the room, was faster than this
+		return
+	}
+	e, err := h.sessions.find(id, room, kind, claims.User)
 	if err != nil {
 		h.fail(w, r, err)
 		return

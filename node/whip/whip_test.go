@@ -252,8 +252,37 @@ func TestDelete(t *testing.T) {
 		}
 		<-b.sessions[0].Done()
 		synctest.Wait()
-		if w := b.do("DELETE", "/v1/rooms/r1/whip/s0", "", ada); w.Code != http.StatusNotFound {
-			t.Errorf("again: status %d, want 404", w.Code)
+		for _, c := range []struct {
+			name, method, path, who string
+			status                  int
+		}{
+			{"again: it is over, as was asked", "DELETE", "/v1/rooms/r1/whip/s0", ada, 200}, // RFC 9110 §9.2.2
+			{"again by somebody else", "DELETE", "/v1/rooms/r1/whip/s0", eve, 404},
+			{"again in another room", "DELETE", "/v1/rooms/r2/whip/s0", ada, 404},
+			{"again as the other kind", "DELETE", "/v1/rooms/r1/whep/s0", ada, 404},
+			{"of what never was", "DELETE", "/v1/rooms/r1/whip/s1", ada, 404},
+			{"a restart of what is over", "PATCH", "/v1/rooms/r1/whip/s0", ada, 404},
+		} {
+			if w := b.do(c.method, c.path, trickled, c.who, frag, "If-Match: *"); w.Code != c.status {
+				t.Errorf("%s: status %d, want %d", c.name, w.Code, c.status)
+			}
+		}
+	})
+}
+
+// Those that ended first are forgotten, so that what is remembered has an end.
+func TestEndedAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		for i := range endedMax + 1 {
+			b.do("POST", "/v1/rooms/r1/whip", "v=0", ada, sdp)
+			b.sessions[i].Close()
+			synctest.Wait()
+		}
+		for id, want := range map[string]int{"s0": 404, "s1": 200, fmt.Sprint("s", endedMax): 200} {
+			if w := b.do("DELETE", "/v1/rooms/r1/whip/"+id, "", ada); w.Code != want {
+				t.Errorf("%s: status %d, want %d", id, w.Code, want)
+			}
 		}
 	})
 }
