@@ -6,9 +6,10 @@ import { Problem, Said } from "./core/problem.ts";
 import { Route } from "./core/route.ts";
 import { Store } from "./core/store.ts";
 import { Identities } from "./room/identity.ts";
+import { keepKey, loadKey } from "./room/links.ts";
 import { Profiles } from "./room/profiles.ts";
 import type { Language } from "./text/catalogue.ts";
-import { language, remember, speak, text } from "./text/text.ts";
+import { chosenElsewhere, language, remember, speak, text } from "./text/text.ts";
 
 /** How long a note stays on the screen. It was said as well, and what it tells of can be seen. */
 const noteMs = 5_000;
@@ -58,6 +59,7 @@ export class App {
     this.#arrive();
     void this.#knock();
     window.addEventListener("popstate", () => this.#arrive());
+    chosenElsewhere((next) => void this.attempt(() => this.#speakHere(next)));
   }
 
   /** go shows another place without loading the page again, so that the tap that led there still counts. */
@@ -94,8 +96,11 @@ export class App {
 
   /** speak says everything in another language from now on, and on the next visits. */
   async speak(next: Language): Promise<void> {
-    if (!(await this.attempt(() => speak(next)))) return;
-    remember(next);
+    if (await this.attempt(() => this.#speakHere(next))) remember(next);
+  }
+
+  async #speakHere(next: Language): Promise<void> {
+    await speak(next);
     this.state.set({ language: next });
   }
 
@@ -120,8 +125,10 @@ export class App {
       if (!(error instanceof Problem) || error.status !== 403) throw error;
       this.note(text.share.taken, true);
     }
+    const { place } = this.state.value;
     history.replaceState(null, "", withoutKey(location.href));
-    this.state.set({ place: { ...this.state.value.place, key: "" } });
+    if (place.room !== null) keepKey(place.room, "");
+    this.state.set({ place: { ...place, key: "" } });
   }
 
   /** forget drops the identity, so that the person is asked for a name again. */
@@ -194,18 +201,19 @@ export class App {
   }
 
   #arrive(): void {
+    const { signIn } = placeOf(location.href);
+    if (signIn !== null) history.replaceState(null, "", withoutSignIn(location.href, loadKey(placeOf(location.href).room ?? "")));
     const place = placeOf(location.href);
+    if (place.room !== null) keepKey(place.room, place.key); // the way to the accounts and back loses what only this page sees
     this.raw ||= place.raw;
     if (place.token !== null) {
       history.replaceState(null, "", withoutToken(location.href));
       if (!this.#identities.accept(place.room, place.token)) this.note(text.trouble.unknown, true);
     }
     this.state.set({ place, identity: this.#identities.load(place.room) });
-    if (place.signIn === null) return;
-    history.replaceState(null, "", withoutSignIn(location.href));
-    if (place.signIn === "cancelled") this.note(text.name.cancelled);
-    else if (place.signIn === "refused") this.note(text.name.refused, true);
-    else void this.#signedIn();
+    if (signIn === "cancelled") this.note(text.name.cancelled);
+    else if (signIn === "refused") this.note(text.name.refused, true);
+    else if (signIn === "done") void this.#signedIn();
   }
 
   /** signedIn fetches who has come back from the operator's accounts, which the node hands over once. */

@@ -251,7 +251,10 @@ describe("links", () => {
     assert.equal(placeOf("http://n/#sign-in-cancelled").signIn, "cancelled");
     assert.equal(placeOf("http://n/#sign-in-refused").signIn, "refused");
     assert.equal(placeOf("http://n/#toString").signIn, null);
-    assert.equal(withoutSignIn("http://n/r/k3?speak#signed-in"), "http://n/r/k3?speak");
+    assert.equal(withoutSignIn("http://n/r/k3?speak#signed-in", ""), "http://n/r/k3?speak");
+    const key = "AAAAAAAAAAAAAAAAAAAAAAAA";
+    assert.equal(withoutSignIn("http://n/r/k3#sign-in-cancelled", key), speakersLinkOf("http://n", "k3", key));
+    assert.equal(placeOf(withoutSignIn("http://n/r/k3#signed-in", key)).key, key);
     assert.equal(signInOf("http://n/r/k3?speak&raw=0#x"), "/v1/sign-in?return=%2Fr%2Fk3%3Fspeak%26raw%3D0");
   });
 

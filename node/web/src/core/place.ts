@@ -23,10 +23,10 @@ export function placeOf(href: string): Place {
   return { room, token: token || null, key: /^[A-Za-z0-9_-]{20,64}$/.test(key) ? key : "", speak: said("speak"), raw: said("raw"), signIn };
 }
 
-/** withoutSignIn is the link without what the way back from the accounts has put behind it. */
-export function withoutSignIn(href: string): string {
+/** withoutSignIn is the link as it was before the way to the accounts and back: key is that of the link for speakers, "" none. */
+export function withoutSignIn(href: string, key: string): string {
   const url = new URL(href);
-  url.hash = "";
+  url.hash = key === "" ? "" : `speak=${key}`;
   return url.href;
 }
 

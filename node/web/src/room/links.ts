@@ -24,3 +24,24 @@ export function loadLink(room: string, at: string): string {
     return "";
   }
 }
+
+const keyOf = (room: string): string => `rotunda.key.${room}`;
+
+/** keepKey remembers the key by which somebody comes to speak, for the way to the accounts and back; "" forgets it. */
+export function keepKey(room: string, key: string): void {
+  try {
+    if (key === "") sessionStorage.removeItem(keyOf(room));
+    else sessionStorage.setItem(keyOf(room), key);
+  } catch {
+    // a browser that keeps nothing: the link has to be opened again
+  }
+}
+
+/** loadKey is the key that was kept for the room, "" where there is none. */
+export function loadKey(room: string): string {
+  try {
+    return sessionStorage.getItem(keyOf(room)) ?? "";
+  } catch {
+    return "";
+  }
+}

@@ -42,6 +42,13 @@ export function remember(next: Language): void {
   }
 }
 
+/** chosenElsewhere calls then when the person chooses another language in another tab: one choice holds for all of them. */
+export function chosenElsewhere(then: (next: Language) => void): void {
+  window.addEventListener("storage", (event) => {
+    if (event.key === key && event.newValue !== null && pick([event.newValue]) !== language) then(pick([event.newValue]));
+  });
+}
+
 function kept(): string | null {
   try {
     return localStorage.getItem(key);

@@ -57,7 +57,7 @@ export function Lobby(): JSX.Element {
           <Dome />
           <div class="hero-words">
             <h1>{text.lobby.headline}</h1>
-            <p>{text.lobby.lead}</p>
+            <p>{door?.signIn && !door.guests ? text.lobby.leadAccounts : text.lobby.lead}</p>
             <button type="button" class="primary big" onClick={() => setSheet("create")}>
               <Plus />
               {text.lobby.create}

@@ -28,6 +28,7 @@ export function RecordSheet({ session, view, close }: { session: Session; view: 
   }, []);
   const names = new Map(app.names);
   for (const event of [...(events ?? [])].reverse()) if (event.user && event.name) names.set(event.user, event.name);
+  for (const one of session.presence.value.roster) names.set(one.user, one.name);
   for (const [user, person] of Object.entries(view.participants)) names.set(user, person.name);
   const nameOf = (user: string) => names.get(user) ?? user;
   const told = events?.filter((event) => words(event, nameOf) !== null);
@@ -77,6 +78,8 @@ function words(event: Decision, nameOf: (user: string) => string): string | null
       return say.denied({ name });
     case "invited":
       return say.invited({ name });
+    case "declined": // by the one who was invited it is no decision about anybody
+      return event.by === event.user ? null : say.uninvited({ name });
     case "accepted":
       return say.accepted;
     case "role":
@@ -102,6 +105,14 @@ function words(event: Decision, nameOf: (user: string) => string): string | null
       return say.rotation;
     case "rotation_stopped":
       return say.rotationEnd;
+    case "turn_extended":
+      return say.turnExtended({ name });
+    case "turn_ended":
+      return say.turnEnded({ name });
+    case "link_opened":
+      return say.linkMade;
+    case "link_closed":
+      return say.linkTaken;
     default:
       return null;
   }
