@@ -44,6 +44,7 @@ func TestPeopleSignIn(t *testing.T) {
 	ada.until("has the lobby", `document.querySelector(".shimmer") === null`, patience)
 	ada.press("Start a room")
 	ada.sees("Here people sign in before they come in.")
+	ada.doesNotSee("no account")
 	ada.look("accounts-create")
 	ada.press("Not now")
 	ada.until("has no dialog before her", `document.querySelector("dialog[open]") === null`, patience)
@@ -83,11 +84,24 @@ func TestPeopleSignIn(t *testing.T) {
 	elsewhere.open(mesh.urls[1] + link)
 	elsewhere.sees("Here people sign in before they come in.")
 	elsewhere.look("accounts-room")
+	elsewhere.doesNotSee("no account")
 	elsewhere.signIn()
 	elsewhere.sees("You are signed in as Ada Lovelace.")
 	if other := elsewhere.user(); other != user {
 		t.Errorf("in another browser she is %s, and was %s", other, user)
 	}
+
+	// By the link for speakers she is invited, though she is not known before she has signed in.
+	ada.press("Go on stage")
+	key := ada.linkForSpeakers()
+	invited := openBrowser(t, "Bea", bobsVoice.record(t))
+	invited.open(mesh.urls[1] + strings.TrimPrefix(key, mesh.urls[0]))
+	invited.sees("Here people sign in before they come in.")
+	issuer.Next(func(k *oidctest.Token) { k.Claims["sub"], k.Claims["name"] = "bea", "Bea" })
+	invited.signIn()
+	invited.sees("You are signed in as Bea.")
+	invited.press("Start listening")
+	invited.sees("Ada Lovelace invites you to speak.")
 
 	// What the provider gave for somebody else's site.
 	bob := openBrowser(t, "Bob", bobsVoice.record(t))

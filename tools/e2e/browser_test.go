@@ -25,6 +25,16 @@ type page struct {
 	who  string
 	ctx  context.Context
 	said *lines // the console
+
+	errors *lines // of the console: what the page asked for and did not get, and what it complained of
+}
+
+// noErrors checks that the page's console has had none.
+func (p *page) noErrors() {
+	p.t.Helper()
+	if found := p.errors.String(); found != "" {
+		p.t.Errorf("%s's console has errors:\n%s", p.who, found)
+	}
 }
 
 // openBrowser starts a browser whose microphone plays the WAV file, with permission to use it.
@@ -45,7 +55,7 @@ func openBrowser(t *testing.T, who, microphone string) *page {
 	allocator, closeBrowser := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(closeBrowser)
 	ctx, closePage := chromedp.NewContext(allocator)
-	p := &page{t: t, who: who, ctx: ctx, said: &lines{}}
+	p := &page{t: t, who: who, ctx: ctx, said: &lines{}, errors: &lines{}}
 	if err := chromedp.Do(ctx); err != nil { // starts the browser
 		closePage()
 		t.Fatalf("start %s's browser: %v", who, err)
@@ -74,7 +84,12 @@ func (p *page) readConsole() (silent <-chan struct{}) {
 			if err != nil {
 				return
 			}
-			_, _ = fmt.Fprintln(p.said, m)
+			_, _ = fmt.Fprintln(p.said, m, m.URL)
+			// A busy machine has nodes that are slow, and connections that end; the page goes on elsewhere.
+			busy := strings.Contains(m.Text, "net::ERR_") || strings.Contains(m.Text, "a status of 503")
+			if m.Type == chromedp.ConsoleError && !busy {
+				_, _ = fmt.Fprintln(p.errors, m, m.URL)
+			}
 			if m.IsException() || strings.Contains(m.String(), "Content Security Policy") {
 				p.t.Errorf("%s's page broke: %s", p.who, m)
 			}
@@ -256,16 +271,12 @@ func phase(name string) string {
 	return fmt.Sprintf(`document.querySelector("[data-phase]")?.dataset.phase === %q`, name)
 }
 
-// pictures keeps the screen as it is, in both sizes and both colour schemes.
-func (p *page) pictures(name string) {
+// speaks has the page go over to a language, as it does when it is chosen in another tab.
+func (p *page) speaks(language string) {
 	p.t.Helper()
-	for _, s := range []size{phone, desktop} {
-		for _, scheme := range []string{"light", "dark"} {
-			p.show(s, scheme)
-			p.picture(name + "-" + s.name + "-" + scheme)
-		}
-	}
-	p.show(phone, "light")
+	const chosen = `(l => { localStorage.setItem("rotunda.language", l); dispatchEvent(new StorageEvent("storage", {key: "rotunda.language", newValue: l})); return true })(%q)`
+	p.run(fmt.Sprintf(chosen, language))
+	p.until("is written in "+language, fmt.Sprintf(`document.documentElement.lang === %q`, language), patience)
 }
 
 // stands waits until a control is in the same place for two frames, with nothing before it: the mouse meets what was painted, not what

@@ -73,6 +73,9 @@ func TestAPlannedEvening(t *testing.T) {
 	bob.until("finds it among those that have ended", fmt.Sprintf(`[...document.querySelectorAll(".past .card-title")].some(e => e.textContent === %q)`, title), patience)
 	bob.screen("lobby-ended")
 	mesh.previews(t, link, title, "This room has ended")
+	for _, p := range []*page{ada, bob} { // Cyd was refused a link that had been taken back
+		p.noErrors()
+	}
 }
 
 // watchSystem keeps what every page of this browser asks of the system: the lock screen's buttons, and the screen to stay on.
@@ -312,8 +315,8 @@ func (p *page) greetsNewcomers(others ...*page) {
 	p.closes()
 }
 
-// handsOutALink makes a link for speakers: who comes by it is invited, and only if they want to; taken back, it is worth nothing.
-func (p *page) handsOutALink(m *mesh, comes *page) {
+// linkForSpeakers makes the room's link for speakers, and copies it.
+func (p *page) linkForSpeakers() string {
 	p.t.Helper()
 	const shown = `[...document.querySelectorAll(".share-link .link-text")].map(e => e.textContent).find(t => t.includes("#speak=")) ?? ""`
 	p.press("Share")
@@ -321,10 +324,20 @@ func (p *page) handsOutALink(m *mesh, comes *page) {
 	p.until("sees the link", `(`+shown+`) !== ""`, patience)
 	p.look("share-speakers")
 	link, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](shown))
-	if err != nil || !strings.HasPrefix(link, m.urls[0]+"/r/") {
-		p.t.Fatalf("the link for speakers is %q (%v)", link, err)
+	if err != nil {
+		p.t.Fatal(err)
 	}
 	p.closes()
+	return link
+}
+
+// handsOutALink makes a link for speakers: who comes by it is invited, and only if they want to; taken back, it is worth nothing.
+func (p *page) handsOutALink(m *mesh, comes *page) {
+	p.t.Helper()
+	link := p.linkForSpeakers()
+	if !strings.HasPrefix(link, m.urls[0]+"/r/") {
+		p.t.Fatalf("the link for speakers is %q", link)
+	}
 	link = strings.Replace(link, m.urls[0], m.urls[2], 1)
 	for _, good := range []bool{true, false} {
 		comes.open("about:blank") // only the fragment differs: it would not be loaded anew
@@ -345,6 +358,13 @@ func (p *page) handsOutALink(m *mesh, comes *page) {
 		comes.doesNotSee("invites you")
 	}
 	comes.hears(adasVoice, false)
+	p.press("More")
+	p.press("Record of decisions")
+	for _, words := range []string{"made a link for speakers", "invited Cyd", "took the link for speakers back"} {
+		p.sees(words)
+	}
+	p.look("record-of-links")
+	p.closes()
 }
 
 // forcedColours looks at both sides as somebody does whose system has colours of its own: who speaks is still marked.

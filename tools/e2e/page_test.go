@@ -25,7 +25,7 @@ func TestThePageOfAHost(t *testing.T) {
 	ada.clickOn(`//summary[contains(., "More options")]`)
 	ada.fill("House rules", "One at a time. Be kind.")
 	ada.fill("Topics", "sea, Walks")
-	ada.look("create-more")
+	ada.screen("create-more")
 	ada.press("Open the room")
 	ada.until("is in her room", phase("live"), patience)
 	link := strings.TrimPrefix(ada.location(), mesh.urls[0])
@@ -39,7 +39,7 @@ func TestThePageOfAHost(t *testing.T) {
 	bob.press(title)
 	bob.sees("One at a time. Be kind.")
 	bob.fill("Your name", "Bob")
-	bob.look("rules")
+	bob.screen("rules")
 	bob.press("Start listening")
 	bob.until("is not in without a word to the rules", `document.querySelector("[data-phase]").dataset.phase === "preview"`, patience)
 	bob.tick("I will keep to the house rules")
@@ -69,12 +69,12 @@ func TestThePageOfAHost(t *testing.T) {
 	ada.press("See who is here")
 	ada.fill("Search by name", "bo")
 	ada.until("found Bob only", `document.querySelectorAll(".roster li").length === 1`, patience)
-	ada.look("people")
+	ada.screen("people")
 	ada.clickOn(`//dialog//button[contains(., "Bob")]`)
 	ada.look("person-listening")
 	ada.press("Invite to speak")
 	bob.sees("Ada invites you to speak.")
-	bob.look("invited")
+	bob.screen("invited")
 	bob.press("Come on stage")
 	bob.sees("Turn on microphone")
 	bob.press("Microphone settings")
@@ -96,7 +96,7 @@ func TestThePageOfAHost(t *testing.T) {
 
 	// Ada makes Bob a co-host, warns Cyd before everybody, and locks the room.
 	ada.press("Bob, Speaker")
-	ada.look("person-on-stage")
+	ada.screen("person-on-stage")
 	ada.press("Make co-host")
 	bob.sees("You are now: Co-host.")
 	ada.clickOn(`//section[contains(@class, "crowd")]//button[contains(., "Cyd")]`)
@@ -106,7 +106,7 @@ func TestThePageOfAHost(t *testing.T) {
 	ada.clickOn(`//details//button[contains(., "Warn")]`)
 	cyd.sees("A host warns you: Let others finish.")
 	ada.press("More")
-	ada.look("menu-of-a-host")
+	ada.screen("menu-of-a-host")
 	ada.press("Lock the room")
 	cyd.sees("Locked")
 
@@ -114,7 +114,7 @@ func TestThePageOfAHost(t *testing.T) {
 	ada.press("More")
 	ada.press("Turns")
 	ada.choose("Length of a turn", "60")
-	ada.look("turns")
+	ada.screen("turns")
 	ada.press("Take turns")
 	cyd.press("Ask to speak")
 	cyd.sees("Your turn:")
@@ -135,7 +135,8 @@ func TestThePageOfAHost(t *testing.T) {
 	ada.press("Record of decisions")
 	ada.sees("warned Cyd")
 	ada.sees("locked the room")
-	ada.look("record")
+	ada.sees("ended the turn of Cyd")
+	ada.screen("record")
 	ada.press("Close")
 
 	// Cyd reports the room; nobody in it is told. Ada shares it.
@@ -148,7 +149,7 @@ func TestThePageOfAHost(t *testing.T) {
 	ada.press("Share")
 	ada.until("sees a code to be photographed", `document.querySelector("svg.qr path")?.getAttribute("d").length > 1000`, patience)
 	ada.sees("Make a link for speakers")
-	ada.look("share")
+	ada.screen("share")
 	ada.press("Close")
 
 	// Ada hands the room over and is a co-host from then on.
@@ -161,6 +162,9 @@ func TestThePageOfAHost(t *testing.T) {
 	bob.press("End it")
 	cyd.sees("This room has ended")
 	cyd.look("ended-checked")
+	for _, p := range []*page{ada, bob, cyd} {
+		p.noErrors()
+	}
 }
 
 // clickOn clicks what the XPath leads to.

@@ -6,8 +6,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// TestScreens keeps a picture of every main screen, on a phone and a desktop, light and dark, for people to look at. What it
-// checks is only that each screen can be reached, and that nothing on it is wider than a small phone.
+// TestScreens keeps pictures of every main screen, on a phone and a desktop, light and dark, from left to right and from right to left,
+// for people to look at. What it checks is that each screen can be reached, that nothing on it is wider than a small phone, and that axe
+// finds nothing.
 func TestScreens(t *testing.T) {
 	mesh := startMesh(t)
 	ada := openBrowser(t, "Ada", adasVoice.record(t))
@@ -68,11 +69,29 @@ func TestScreens(t *testing.T) {
 	bob.screen("unknown")
 }
 
-// screen checks that the page fits, and keeps its pictures.
+// screen checks a main screen as it is now, in English and, from right to left, in Arabic, in both sizes and both colour schemes, and keeps
+// its pictures. What axe says depends on the size and on the colours, so it looks at two that have all of them.
 func (p *page) screen(name string) {
 	p.t.Helper()
-	p.fits(name)
-	p.pictures(name)
+	for _, language := range []string{"en", "ar"} {
+		as := name
+		if language != "en" {
+			p.speaks(language)
+			as += "-" + language
+		}
+		p.fits(as)
+		for _, s := range []size{phone, desktop} {
+			for _, scheme := range []string{"light", "dark"} {
+				p.show(s, scheme)
+				p.picture(as + "-" + s.name + "-" + scheme)
+				if (s == phone) == (scheme == "light") {
+					p.accessible(as + ", " + s.name + ", " + scheme)
+				}
+			}
+		}
+	}
+	p.speaks("en")
+	p.show(phone, "light")
 }
 
 // fits checks that nothing is wider than the narrowest phone still made.
