@@ -43,6 +43,7 @@ type Mesh struct {
 	delayed  []*delayedConn
 	wake     chan struct{} // capacity 1; a token when there is something to plan or to dial. Never closed
 	regions  atomic.Pointer[map[netip.AddrPort]rotunda.Region]
+	onFetch  atomic.Pointer[func(context.Context, rotunda.NodeID, []byte) []byte]
 
 	mu      sync.Mutex // guards what follows
 	core    *relay.Core
@@ -107,7 +108,7 @@ func (m *Mesh) open() (err error) {
 	}
 	m.endpoint, err = link.New(link.Config{
 		Conn: conn, Self: nodecert.Identity{Region: self.Region, ID: self.ID}, Certificate: m.cfg.Certificate, Roots: m.cfg.Roots,
-		Known: m.known, Metrics: m.metrics,
+		Known: m.known, Answer: m.answerFetch, Metrics: m.metrics,
 	})
 	if err != nil {
 		return err

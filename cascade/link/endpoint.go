@@ -1,8 +1,8 @@
 // Package link is the QUIC connection between two nodes: mutual TLS 1.3 under ALPN "rotunda/1", frames in datagrams, and
 // one stream for control messages. It is the only importer of quic-go.
 //
-// A Link is one connection, and further ones for datagrams when one's congestion window is too small: see ALPNLane. Nothing
-// here stands against two links to one peer: package cascade decides.
+// A Link is one connection, and further ones for datagrams when one's congestion window is too small: see ALPNLane. What is
+// asked of one node and may be long to answer has a connection for itself: see ALPNFetch. Nothing here stands against two links to one peer: package cascade decides.
 //
 // The invariant: whatever the peer or the network does, a Send returns at once, memory for a link is bounded, and a peer
 // that has gone silent is noticed within SilenceMax. All exported methods may be called concurrently.
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ const (
 	unverifiedRate = 20
 )
 
-// Config is what an Endpoint needs. All but Known and Metrics are required.
+// Config is what an Endpoint needs. All but Known, Answer and Metrics are required.
 type Config struct {
 	Conn        net.PacketConn // owned by the endpoint
 	Self        nodecert.Identity
@@ -58,7 +59,10 @@ type Config struct {
 	Roots       *x509.CertPool
 	// Known reports whether a member is reached at the address. Handshakes from elsewhere pay a round trip to prove that
 	// their source is real (Retry); nil: all do.
-	Known   func(netip.AddrPort) bool
+	Known func(netip.AddrPort) bool
+	// Answer answers a Fetch of the node from with at most FetchedMax octets; empty: it has nothing to say. It may be called
+	// concurrently and returns soon after ctx ends; nil: fetches are refused.
+	Answer  func(ctx context.Context, from nodecert.Identity, question []byte) []byte
 	Metrics *metrics.Set
 }
 
@@ -172,17 +176,32 @@ func (e *Endpoint) Run(ctx context.Context, accept func(*Link)) error {
 			e.dropped(dropMalformed)
 		}
 	}()
+	var answering sync.WaitGroup
+	fetches := make(chan struct{}, fetchesMax)
 	for {
 		conn, err := l.Accept(ctx)
 		if err != nil {
 			<-strays
+			answering.Wait()
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("accept links: %w", err)
 		}
-		if conn.ConnectionState().TLS.NegotiatedProtocol == ALPNLane {
+		switch conn.ConnectionState().TLS.NegotiatedProtocol {
+		case ALPNLane:
 			e.links.join(conn)
+			continue
+		case ALPNFetch:
+			select {
+			case fetches <- struct{}{}:
+				answering.Go(func() {
+					e.answer(ctx, conn)
+					<-fetches
+				})
+			default: // who asked asks somebody else
+				conn.CloseWithError(code(ErrProtocol), "")
+			}
 			continue
 		}
 		if link, err := e.newLink(conn, false); err == nil {

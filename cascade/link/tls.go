@@ -32,11 +32,15 @@ func (e *Endpoint) tlsConfig() *tls.Config {
 func (e *Endpoint) serverTLS() *tls.Config {
 	c := e.tlsConfig()
 	c.NextProtos = append(c.NextProtos, ALPNLane)
+	if e.cfg.Answer != nil {
+		c.NextProtos = append(c.NextProtos, ALPNFetch)
+	}
+	known := func(proto string) bool { return slices.Contains(c.NextProtos, proto) }
 	// Not Require…: a handshake without a certificate shall fail in our check, where it is counted. A certificate that is
 	// shown is proved by its key either way (RFC 8446 §4.4.3).
 	c.ClientAuth = tls.RequestClientCert
 	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		if !slices.Contains(h.SupportedProtos, ALPN) && !slices.Contains(h.SupportedProtos, ALPNLane) {
+		if !slices.ContainsFunc(h.SupportedProtos, known) {
 			e.dropped(dropNotMember)
 		}
 		return nil, nil // crypto/tls refuses it with the right alert
