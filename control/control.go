@@ -70,11 +70,13 @@ type Config struct {
 	Rand    io.Reader        // source of room and event ids; nil: crypto/rand
 	Witness string           // file that remembers across restarts what this node has seen of each room; empty: nothing does
 	Outage  *Outage          // nil: nothing is decided while the log is away
-	Region  rotunda.Region   // where this node stands; fenced rooms that are made here have to include it
-	Fence   *fence.Ring      // nil: this node neither makes nor reads fenced rooms
-	Metrics *metrics.Set     // nil: counts nothing
-	Logger  *slog.Logger     // nil: discards
-	Disk    *disk.Disk       // where Witness and Outage.Dir are; nil: the machine's
+	// Neighbours lend rooms that this node does not know while the log is away; nil: nobody does.
+	Neighbours *Neighbours
+	Region     rotunda.Region // where this node stands; fenced rooms that are made here have to include it
+	Fence      *fence.Ring    // nil: this node neither makes nor reads fenced rooms
+	Metrics    *metrics.Set   // nil: counts nothing
+	Logger     *slog.Logger   // nil: discards
+	Disk       *disk.Disk     // where Witness and Outage.Dir are; nil: the machine's
 }
 
 // Summary is a room in the directory.
@@ -192,7 +194,7 @@ func (c *Control) Do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 }
 
 // Get returns the newest state of a room that this node knows, which may be some milliseconds behind the log. Errors:
-// ErrUnknownRoom, ErrUnavailable where the room is not followed and the log is away.
+// ErrUnknownRoom, ErrUnavailable where the room is not followed, the log is away and no other node lends it.
 func (c *Control) Get(ctx context.Context, id rotunda.RoomID) (*room.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandMax)
 	defer cancel()

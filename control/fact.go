@@ -14,6 +14,7 @@ import (
 // Fact is a decision that took effect without the log: what one node decided at once, to be appended when the log is back.
 // Its events only take away.
 type Fact struct {
+	sealed []byte            // as its node has spread it; nil: this node's own
 	ID     string            // unique; its events have it as the start of theirs
 	Room   rotunda.RoomID    //
 	Node   rotunda.NodeID    // who decided

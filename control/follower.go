@@ -39,6 +39,7 @@ type follower struct {
 	at       eventlog.Position
 	copy     tail
 	snapshot uint64        // number of the latest snapshot in the log that this node knows of
+	lent     bool          // state is another node's word, and the log has not confirmed it yet
 	err      error         // final, where loading failed
 	recent   []Change      // the latest changes, the last one leads to state
 	changed  chan struct{} // closed and replaced with every change
@@ -80,7 +81,7 @@ func (f *follower) adopt(entries []eventlog.Entry) error {
 		}
 		change := step(f.state, event)
 		f.copy.add(f.at, e)
-		f.at, f.state, changed = next, change.State, true
+		f.at, f.state, f.lent, changed = next, change.State, false, true
 		if len(f.recent) == recentMax {
 			f.recent = append(f.recent[:0:0], f.recent[1:]...) // readers hold slices of the old one
 		}
@@ -91,19 +92,21 @@ func (f *follower) adopt(entries []eventlog.Entry) error {
 
 // tell says that there is something new. The caller holds f.mu.
 func (f *follower) tell() {
-	f.witness.note(f.id, f.at)
+	if !f.lent { // this node vouches for what it has from the log
+		f.witness.note(f.id, f.at)
+	}
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-// jump goes to what was read from the log anew, where that is ahead. Whoever follows gets a snapshot.
+// jump goes to what was read anew, where that is ahead. Whoever follows gets a snapshot.
 func (f *follower) jump(o opened) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if o.at.Seq <= f.at.Seq && f.state != nil {
 		return
 	}
-	f.state, f.at, f.copy, f.snapshot, f.recent = o.state, o.at, o.copy, o.snapshot, nil
+	f.state, f.at, f.copy, f.snapshot, f.lent, f.recent = o.state, o.at, o.copy, o.snapshot, o.lender != "", nil
 	f.tell()
 }
 

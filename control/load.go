@@ -50,15 +50,11 @@ func (c *Control) follow(ctx context.Context, f *follower) {
 	}
 }
 
-// load reads the room for the first time. While the log is away it waits.
+// load reads the room for the first time. While the log is away another node's word counts, as that node's own state does: what
+// the log goes on with is held against it like against any state. Without one it waits.
 func (c *Control) load(ctx context.Context, f *follower) error {
 	for {
-		rctx, cancel := context.WithTimeout(ctx, commandMax)
-		o, err := c.open(rctx, f.id)
-		if err == nil {
-			err = c.confirm(rctx, f.id, o)
-		}
-		cancel()
+		o, err := c.find(ctx, f.id)
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("room %s: %w: %w", f.id, ErrUnavailable, ctx.Err())
@@ -78,10 +74,35 @@ func (c *Control) load(ctx context.Context, f *follower) error {
 			return translate(f.id, err)
 		case o.at.Seq == 0:
 			return fmt.Errorf("room %s: %w", f.id, ErrUnknownRoom)
+		case o.lender != "":
+			c.cfg.Logger.Info("the log is away: room as another node knows it", "room", f.id, "node", o.lender, "seq", o.at.Seq)
 		}
 		f.jump(o)
 		return nil
 	}
+}
+
+// find reads a room from the log and, where that does not answer, from another node: from there first if the log is known to be
+// away. Errors are those of the log.
+func (c *Control) find(ctx context.Context, id rotunda.RoomID) (opened, error) {
+	away := !c.Available()
+	if away {
+		if o, err := c.borrow(ctx, id); err == nil {
+			return o, nil
+		}
+	}
+	rctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	o, err := c.open(rctx, id)
+	if err == nil {
+		err = c.confirm(rctx, id, o)
+	}
+	if errors.Is(err, eventlog.ErrUnavailable) && !away {
+		if lent, failed := c.borrow(ctx, id); failed == nil {
+			return lent, nil
+		}
+	}
+	return o, err
 }
 
 // reload brings a follower to a chain that was folded where it stands.
@@ -116,7 +137,8 @@ type opened struct {
 	state    *room.State
 	at       eventlog.Position
 	copy     tail
-	snapshot uint64 // number of the latest snapshot
+	snapshot uint64         // number of the latest snapshot
+	lender   rotunda.NodeID // whose word it is; empty: the log's
 }
 
 // open reads a room. It begins with the older of its two snapshots, or with the first entry where there are fewer, so that

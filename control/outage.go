@@ -160,10 +160,7 @@ func (o *outage) keep(f Fact) error {
 
 // spread sends a fact to all nodes.
 func (o *outage) spread(f Fact) {
-	b, err := f.encode(o.c.cfg.Now().UnixMilli(), o.c.seal)
-	if err == nil {
-		b, err = o.cfg.Seal(b)
-	}
+	b, err := o.seal(f)
 	if err == nil {
 		err = o.cfg.Spread(b)
 	}
@@ -193,8 +190,35 @@ func (c *Control) Heard(sealed []byte) error {
 	if f.Node != node {
 		return fmt.Errorf("%w: %s has sealed what %s is to have decided", errFact, node, f.Node)
 	}
+	f.sealed = sealed
 	o.add(f, false)
 	return nil
+}
+
+// sealed are the room's decisions that are not in the log yet, each as its node spreads it.
+func (o *outage) sealed(id rotunda.RoomID) [][]byte {
+	var all [][]byte
+	for _, f := range o.of(id) {
+		b := f.sealed
+		if b == nil {
+			var err error
+			if b, err = o.seal(f); err != nil {
+				o.c.cfg.Logger.Warn("a decision without the log cannot be handed on", "room", id, "error", err)
+				continue
+			}
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// seal makes the message that spreads a fact of this node.
+func (o *outage) seal(f Fact) ([]byte, error) {
+	b, err := f.encode(o.c.cfg.Now().UnixMilli(), o.c.seal)
+	if err != nil {
+		return nil, err
+	}
+	return o.cfg.Seal(b)
 }
 
 // Over is s, of this node's room, with the decisions that are in effect and not in the log yet.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +31,8 @@ type mesh struct {
 
 	mu    sync.Mutex // guards what follows
 	nodes map[rotunda.NodeID]*meshNode
-	cut   map[rotunda.NodeID]bool // hears nobody and is heard by nobody
+	cut   map[rotunda.NodeID]bool                       // hears nobody and is heard by nobody
+	lies  map[rotunda.NodeID]func(answer []byte) []byte // what the node says in place of its answers
 	wg    sync.WaitGroup
 }
 
@@ -41,7 +44,7 @@ type meshNode struct {
 }
 
 func newMesh(t *testing.T) *mesh {
-	m := &mesh{t: t, log: new(eventlog.Memory), delay: 40 * time.Millisecond, nodes: map[rotunda.NodeID]*meshNode{}, cut: map[rotunda.NodeID]bool{}}
+	m := &mesh{t: t, log: new(eventlog.Memory), delay: 40 * time.Millisecond, nodes: map[rotunda.NodeID]*meshNode{}, cut: map[rotunda.NodeID]bool{}, lies: map[rotunda.NodeID]func([]byte) []byte{}}
 	t.Cleanup(m.wg.Wait)
 	return m
 }
@@ -84,12 +87,43 @@ func (m *mesh) outage(name rotunda.NodeID, dir string) *Outage {
 	}
 }
 
+// neighbours is the same for what nodes ask each other.
+func (m *mesh) neighbours(name rotunda.NodeID) *Neighbours {
+	return &Neighbours{
+		Members: func() []rotunda.Member {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			var all []rotunda.Member
+			for n := range m.nodes {
+				all = append(all, rotunda.Member{ID: n, State: rotunda.Alive})
+			}
+			slices.SortFunc(all, func(a, b rotunda.Member) int { return cmp.Compare(a.ID, b.ID) })
+			return all
+		},
+		Ask: func(ctx context.Context, to rotunda.NodeID, question []byte) ([]byte, error) {
+			m.mu.Lock()
+			node, lie, cut := m.nodes[to], m.lies[to], m.cut[to] || m.cut[name]
+			m.mu.Unlock()
+			if cut {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			time.Sleep(2 * m.delay)
+			answer := node.Lend(question)
+			if lie != nil {
+				answer = lie(answer)
+			}
+			return answer, ctx.Err()
+		},
+	}
+}
+
 // start runs a node, with what an earlier one of the name has left in its folder.
 func (m *mesh) start(name rotunda.NodeID, dir string) *meshNode {
 	n := &meshNode{log: &faulty{Log: m.log}, dir: dir, node: &node{t: m.t, metrics: metrics.New("test", "")}}
 	n.Control = New(Config{
 		Log: n.log, Node: name, Rand: rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32s", string(name)+time.Now().String())[:32]))), Metrics: n.metrics,
-		Outage: m.outage(name, dir), Logger: slog.New(slog.DiscardHandler),
+		Outage: m.outage(name, dir), Neighbours: m.neighbours(name), Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -34,7 +34,7 @@ type testMesh struct {
 	stall *stall.Watch // of this machine and the disk with the nodes' data
 }
 
-var testRegions = []rotunda.Region{"us-east", "eu-west", "ap-south"}
+var testRegions = []rotunda.Region{"us-east", "eu-west", "ap-south", "sa-east"}
 
 // startNodes runs n nodes, each in a region of its own; the first keeps the control log for all.
 func startNodes(t *testing.T, n int) *testMesh {

@@ -375,10 +375,12 @@ func (n *Node) serve(ctx context.Context) error {
 		return err
 	}
 	n.control = control.New(control.Config{
-		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(), Metrics: n.metrics, Logger: n.logger,
+		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(),
+		Neighbours: n.neighbours(), Metrics: n.metrics, Logger: n.logger,
 	})
 	n.fences.Store(n.control)
 	n.hearFacts()
+	n.lendRooms()
 	n.rooms = &rooms{
 		node: n.cfg.ID, region: n.cfg.Region, control: n.control, mesh: n.mesh, ways: n.ways, fan: n.listeners.Room, bg: n.bg, metrics: n.metrics, logger: n.logger,
 		profile: store.Profile, handsEvery: presence.HandsEvery, served: map[rotunda.RoomID]*roomServer{}, homes: map[rotunda.RoomID]bool{},

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"path/filepath"
 	"time"
 
@@ -30,6 +31,16 @@ func (n *Node) outage() *control.Outage {
 		},
 		Spread: func(sealed []byte) error { return n.mesh.Flood(floodFact, sealed) },
 	}
+}
+
+// neighbours are the other nodes of the mesh, which lend rooms that this one does not know while the log is away.
+func (n *Node) neighbours() *control.Neighbours {
+	return &control.Neighbours{Members: n.mesh.Members, Ask: n.mesh.Fetch}
+}
+
+// lendRooms answers the others.
+func (n *Node) lendRooms() {
+	n.mesh.OnFetch(func(_ context.Context, _ rotunda.NodeID, question []byte) []byte { return n.control.Lend(question) })
 }
 
 // hearFacts takes in what other nodes have decided without the log.

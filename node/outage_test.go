@@ -111,6 +111,46 @@ func over(e *ear) bool {
 	}
 }
 
+// The node that keeps the log dies. Whoever comes to a node that has never had to do with the room hears it all the same, and who
+// was muted or banned meanwhile is so there too; where nobody knows the room, that is said.
+func TestJoinWhereNobodyHadTheRoom(t *testing.T) {
+	m := startNodes(t, 4)
+	const adaTone = 440.0
+	ada, eve := m.guest(1, "Ada"), m.guest(1, "Eve")
+	room := ada.createRoom("Without a log")
+	ada.sayTone(room, adaTone)
+	ada.do("DELETE", "/rooms/"+room+"/participants/"+ada.User+"/mute", nil, nil, http.StatusOK)
+	eveEar := eve.listen(room, 1)
+	m.eventually("Eve hears Ada", func() bool { return eveEar.hears(adaTone) })
+	far := 0 // has no part in the room
+	m.eventually("the room has a standby", func() bool {
+		s, _ := m.nodes[1].control.Room(rotunda.RoomID(room))
+		for i := 2; i < 4; i++ {
+			if m.nodes[i].cfg.ID != s.Standby {
+				far = i
+			}
+		}
+		return s.Standby != ""
+	})
+	fay := m.guest(far, "Fay")
+
+	m.stops[0]()
+	ada.do("DELETE", "/rooms/"+room+"/participants/"+eve.User, map[string]any{"ban": true, "reason": "test"}, nil, http.StatusOK)
+	m.eventually("Eve's session is over", func() bool { return over(eveEar) })
+	m.eventually("the nodes know that the log is away", func() bool { return !m.nodes[1].control.Available() && !m.nodes[far].control.Available() })
+	fayEar := fay.listen(room, 1)
+	m.eventually("Fay hears the room at a node that did not have it", func() bool { return fayEar.hears(adaTone) })
+	if !fay.view(room).Removed[eve.User].Ban {
+		t.Error("who was banned without the log is not, at the node that was lent the room")
+	}
+	if err := eve.at(far).refusedToListen(room); err == nil {
+		t.Error("Eve is let in there")
+	}
+	if status, h := fay.status("GET", "/rooms/abcdefghij"); status != http.StatusServiceUnavailable || h.Get("Retry-After") == "" {
+		t.Errorf("a room that nobody knows: %d, Retry-After %q; want 503 and when to try again", status, h.Get("Retry-After"))
+	}
+}
+
 // The node that keeps the log dies. Those who are live go on, people join, a mute and a ban act on every node, grants are
 // refused; when the log is back it has what was decided, and nobody who was muted or banned is back.
 func TestLogAway(t *testing.T) {
