@@ -36,7 +36,9 @@ type node struct {
 }
 
 // answers has n answer fetches.
-func (n *node) answers(f func(ctx context.Context, from nodecert.Identity, question []byte) []byte) { n.answer.Store(&f) }
+func (n *node) answers(f func(ctx context.Context, from nodecert.Identity, question []byte) []byte) {
+	n.answer.Store(&f)
+}
 
 func newNode(t testing.TB, ca *certtest.CA, id rotunda.NodeID) *node {
 	t.Helper()
@@ -53,7 +55,9 @@ func newNodeOn(t testing.TB, ca *certtest.CA, id rotunda.NodeID, conn net.Packet
 	n := &node{id: nodecert.Identity{Region: "eu", ID: id}, address: conn.LocalAddr().String(), metrics: metrics.New("", ""), links: make(chan *link.Link, 16)}
 	n.Endpoint, err = link.New(link.Config{
 		Conn: conn, Self: n.id, Certificate: ca.Node("eu", id), Roots: ca.Roots(), Metrics: n.metrics,
-		Answer: func(ctx context.Context, from nodecert.Identity, q []byte) []byte { return (*n.answer.Load())(ctx, from, q) },
+		Answer: func(ctx context.Context, from nodecert.Identity, q []byte) []byte {
+			return (*n.answer.Load())(ctx, from, q)
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
