@@ -97,6 +97,32 @@ func (c *Control) Lend(question []byte) []byte {
 	return b
 }
 
+// vouch has the log confirm what this node was lent, if that is how it came by the room: from then on the node vouches for it.
+// Errors are those of the log, ErrBroken where it has nothing of the kind.
+func (c *Control) vouch(ctx context.Context, f *follower) error {
+	f.mu.Lock()
+	lent, at := f.lent, f.at
+	f.mu.Unlock()
+	if !lent {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandMax)
+	defer cancel()
+	_, end, err := c.cfg.Log.Read(ctx, f.id, at, 1)
+	switch {
+	case errors.Is(err, eventlog.ErrPruned): // and it is one of the chain
+	case err != nil:
+		return err
+	case end.Seq < at.Seq:
+		return fmt.Errorf("room %s: the log ends at %v, another node knew it at %v: %w", f.id, end, at, eventlog.ErrBroken)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lent = false
+	f.witness.note(f.id, f.at)
+	return nil
+}
+
 // borrow reads a room from another node. It is what that node last knew from the log: as old as the log has been away, or older.
 func (c *Control) borrow(ctx context.Context, id rotunda.RoomID) (opened, error) {
 	if c.cfg.Neighbours == nil {

@@ -209,6 +209,47 @@ func TestNothingOlderIsBorrowed(t *testing.T) {
 	})
 }
 
+// A node that lends what never was does not get it into the log, nor into the memory of the one that believed it.
+func TestWhatNeverWasIsNotVouchedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		a, b, c := m.three()
+		id := stage(a.node)
+		before := m.entries(id)
+		away(a, b, c)
+		m.mu.Lock()
+		m.lies["a"] = func(answer []byte) []byte {
+			s := a.peek(id).Clone()
+			s.Apply(room.Event{ID: "made-up", Seq: s.Seq + 1, At: time.Now(), Type: room.EventLocked})
+			data, err := pack(s)
+			must(t, err)
+			lie, err := json.Marshal(loan{Version: loanVersion, Seq: s.Seq, Hash: make([]byte, 32), Data: data})
+			must(t, err)
+			return lie
+		}
+		m.mu.Unlock()
+		f, err := c.acquire(t.Context(), id) // somebody there uses it
+		must(t, err)
+		if s := c.get(id); s.Seq != uint64(len(before)+1) {
+			t.Fatalf("the room is at %d, want what never was", s.Seq)
+		}
+		back(a, b, c)
+		time.Sleep(2 * auditEvery)
+		if _, seen := c.witness.position(id); seen {
+			t.Error("the node vouches for what never was")
+		}
+		c.refused(id, ada, room.Edit{Title: new(string("Later"))}, ErrUnavailable)
+		if got := m.entries(id); len(got) != len(before) {
+			t.Errorf("the log has %d events, want %d", len(got), len(before))
+		}
+		c.release(f)
+		time.Sleep(idleMax + time.Minute)
+		if s := c.get(id); s.Seq != uint64(len(before)) {
+			t.Errorf("the room is at %d, the log has %d", s.Seq, len(before))
+		}
+	})
+}
+
 func wishFor(t *testing.T, id rotunda.RoomID) []byte {
 	b, err := json.Marshal(wish{loanVersion, id})
 	must(t, err)

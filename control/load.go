@@ -28,8 +28,11 @@ func (c *Control) follow(ctx context.Context, f *follower) {
 	}
 	close(f.loaded)
 	for ctx.Err() == nil {
-		_, at := f.current()
-		err := c.cfg.Log.Follow(ctx, f.id, at, func(e eventlog.Entry) error { return f.adopt([]eventlog.Entry{e}) })
+		err := c.vouch(ctx, f)
+		if err == nil {
+			_, at := f.current()
+			err = c.cfg.Log.Follow(ctx, f.id, at, func(e eventlog.Entry) error { return f.adopt([]eventlog.Entry{e}) })
+		}
 		if ctx.Err() != nil {
 			return
 		}

@@ -37,6 +37,9 @@ func (c *Control) meetBroken(ctx context.Context, f *follower, found error) erro
 func (c *Control) mend(ctx context.Context, f *follower) (names []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, auditMax)
 	defer cancel()
+	if err := c.vouch(ctx, f); err != nil { // what is not this node's own knowledge puts nothing right
+		return nil, err
+	}
 	own, at := f.copied()
 	if seen, ok := c.witness.position(f.id); ok && seen != at {
 		return nil, fmt.Errorf("room %s: this node's copy ends at %v, it has seen %v: %w", f.id, at, seen, eventlog.ErrConflict)

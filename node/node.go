@@ -31,6 +31,8 @@ import (
 	"rotunda/control"
 	"rotunda/control/api"
 	"rotunda/control/etcdlog"
+	"rotunda/control/eventlog"
+	"rotunda/control/fence"
 	"rotunda/control/people"
 	"rotunda/control/token"
 	"rotunda/metrics"
@@ -374,10 +376,7 @@ func (n *Node) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.control = control.New(control.Config{
-		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(),
-		Neighbours: n.neighbours(), Metrics: n.metrics, Logger: n.logger,
-	})
+	n.control = control.New(n.controlConfig(log, ring))
 	n.fences.Store(n.control)
 	n.hearFacts()
 	n.lendRooms()
@@ -424,6 +423,13 @@ func (n *Node) serve(ctx context.Context) error {
 		return n.rooms.run(gctx)
 	})
 	return g.Wait()
+}
+
+func (n *Node) controlConfig(log eventlog.Log, ring *fence.Ring) control.Config {
+	return control.Config{
+		Log: people.Rooms(log), Node: n.cfg.ID, Region: n.cfg.Region, Fence: ring, Witness: filepath.Join(n.cfg.Data, "witness"), Outage: n.outage(),
+		Neighbours: n.neighbours(), Metrics: n.metrics, Logger: n.logger,
+	}
 }
 
 // opened makes the API known to the rest of the node.
