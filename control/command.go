@@ -41,6 +41,7 @@ func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*r
 		if err != nil {
 			return nil, err
 		}
+		events = requested(ctx, events)
 		b, next, err := c.batch(s, eventlog.Position{}, events, once)
 		if err != nil {
 			return nil, err
@@ -56,6 +57,7 @@ func (c *Control) create(ctx context.Context, a room.Actor, cmd room.Create) (*r
 			return nil, translate(s.ID, err)
 		}
 		c.locks.kept(s.ID)
+		c.told(s, events)
 		c.directory.note(c, next.Summary())
 		return next, nil
 	}
@@ -118,6 +120,7 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 			fresh = true
 			continue
 		}
+		events = requested(ctx, events)
 		b, next, err := c.batch(s, at, events, once)
 		if err != nil {
 			return nil, err
@@ -126,6 +129,7 @@ func (c *Control) do(ctx context.Context, id rotunda.RoomID, a room.Actor, cmd r
 		case err == nil:
 			entries, _ := b.Entries(id)
 			f.adopt(entries)
+			c.told(s, events)
 			c.directory.note(c, next.Summary())
 			c.wantSnapshot(f)
 			s, _ := f.current()

@@ -93,6 +93,8 @@ type (
 		URL    string           `json:"url,omitempty" example:"https://example.org/tides" doc:"The link."`
 		Reason string           `json:"reason,omitempty" example:"Shouting." doc:"Why."`
 		Note   string           `json:"note,omitempty" doc:"What else was said."`
+
+		Request string `json:"request,omitempty" example:"4bf92f3577b34da6" doc:"The request that decided it: X-Request-Id of its answer, and in the logs of the node."`
 	}
 	logBody struct {
 		Events     []decision `json:"events" nullable:"false" doc:"What was decided, in its order."`
@@ -261,7 +263,7 @@ func (a *API) getLog(ctx context.Context, in *logCall) (*logAnswer, error) {
 func decisionOf(e room.Event) decision {
 	d := decision{
 		Seq: e.Seq, At: e.At, By: e.By, Type: e.Type, User: e.User, Users: e.Users, Name: e.Name, Role: e.Role, Ban: e.Ban, Count: e.Count,
-		Public: e.Public, Fact: e.Fact, URL: e.URL, Reason: e.Reason, Note: e.Note,
+		Public: e.Public, Fact: e.Fact, URL: e.URL, Reason: e.Reason, Note: e.Note, Request: e.Request,
 	}
 	if e.Details != nil {
 		d.Title = e.Details.Title

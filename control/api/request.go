@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"rotunda/control"
 )
 
 // requestHeader carries a request's id, both ways.
@@ -18,13 +20,8 @@ var (
 	traceWords   = regexp.MustCompile(`^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
 )
 
-type requestKey struct{}
-
 // RequestID is the id of the request that ctx belongs to; "" where there is none.
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestKey{}).(string)
-	return id
-}
+func RequestID(ctx context.Context) string { return control.Request(ctx) }
 
 // Identified gives every request under /v1 an id, the caller's own where it is well formed, and says it in the answer: what a person reports can
 // be found in the logs of node and proxy.
@@ -36,7 +33,7 @@ func Identified(next http.Handler) http.Handler {
 		}
 		id := requestID(r.Header)
 		w.Header().Set(requestHeader, id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
+		next.ServeHTTP(w, r.WithContext(control.WithRequest(r.Context(), id)))
 	})
 }
 
@@ -52,9 +49,10 @@ func requestID(h http.Header) string {
 	return hex.EncodeToString(b[:])
 }
 
-// moderation are the calls that a host makes about others, and what changes a room for all: each is a line in the log. What people do about
-// themselves is in the room's own log alone: there may be ten thousand raised hands.
+// moderation are the calls that a host makes about others, and what changes a room for all: each is a line in the log; that
+// a room begins or ends has one of package control, since the mesh ends rooms too. What people do about themselves is in the room's own log alone:
+// there may be ten thousand raised hands.
 var moderation = map[string]bool{
 	"setRole": true, "mute": true, "remove": true, "warn": true, "unban": true, "approve": true, "deny": true, "invite": true, "muteAll": true,
-	"lock": true, "unlock": true, "startRoom": true, "endRoom": true,
+	"lock": true, "unlock": true,
 }

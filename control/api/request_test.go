@@ -4,11 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"rotunda"
+	"rotunda/control"
 	"rotunda/control/eventlog"
+	"rotunda/control/people"
+	"rotunda/control/room"
 )
 
 // Every answer says its request's id, the caller's where that is well formed; a problem and the log line of a moderation say it too, and what
@@ -47,6 +54,74 @@ func TestRequestID(t *testing.T) {
 	said := lines.String()
 	if strings.Count(said, "\n") != 1 || !strings.Contains(said, `"msg":"decided","call":"approve"`) || !strings.Contains(said, `"request":"ada-approves"`) {
 		t.Errorf("the log:\n%s", said)
+	}
+}
+
+// What somebody decides is found by the id of their request: in the moderation record, and in the log where a room begins and ends, once
+// in the whole mesh. Others in the room do not see it: it may be words of its sender's choice.
+func TestDecisionsByRequest(t *testing.T) {
+	var lines bytes.Buffer
+	log := new(eventlog.Memory)
+	logger := slog.New(slog.NewJSONHandler(&lines, nil))
+	n := newNodeOf(t, control.Config{Log: people.Rooms(log), Node: "us-east-1", Logger: logger}, log, nil)
+	ada, bob := bearer(t, "ada", nil), bearer(t, "bob", nil)
+	created := n.ask("POST", "/v1/rooms", ada, `{"title":"Tides"}`, "X-Request-Id", "ada-creates")
+	if created.status != 201 {
+		t.Fatalf("create: %d %s", created.status, created.raw)
+	}
+	room := created.header.Get("Location")
+	n.ask("POST", room+"/requests", bob, "", "X-Request-Id", "bob-asks-1")
+	n.ask("POST", room+"/requests/bob/approve", ada, "", "X-Request-Id", "ada-approves")
+	n.ask("POST", room+"/participants/bob/warn", ada, `{"reason":"Noise"}`, "X-Request-Id", "ada-warns")
+	n.ask("POST", room+"/end", ada, "", "X-Request-Id", "ada-ends-it")
+	n.ask("POST", room+"/end", ada, "", "X-Request-Id", "ada-ends-it-again")
+
+	var record struct {
+		Events []struct{ Type, Request string }
+	}
+	if a := n.ask("GET", room+"/log", ada, ""); a.status != 200 || json.Unmarshal([]byte(a.raw), &record) != nil {
+		t.Fatalf("record: %d %s", a.status, a.raw)
+	}
+	got := map[string]string{}
+	for _, e := range record.Events {
+		got[e.Type] = e.Request
+	}
+	want := map[string]string{"created": "ada-creates", "approved": "ada-approves", "warned": "ada-warns", "ended": "ada-ends-it"}
+	if !maps.Equal(got, want) {
+		t.Errorf("the record has %v, want %v", got, want)
+	}
+
+	var said []string
+	for line := range strings.Lines(lines.String()) {
+		var l struct{ Msg, Room, By, Request string }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(l.Msg, "room ") {
+			said = append(said, l.Msg+" "+l.Room+" "+l.By+" "+l.Request)
+		}
+	}
+	id := strings.TrimPrefix(room, "/v1/rooms/")
+	if want := []string{"room created " + id + " ada ada-creates", "room ended " + id + " ada ada-ends-it"}; !slices.Equal(said, want) {
+		t.Errorf("the log says %q, want %q", said, want)
+	}
+}
+
+// Of an event only those who see it whole see the request.
+func TestRequestsOfOthers(t *testing.T) {
+	s := room.New("k3v9q7m2x4ab")
+	events, err := s.Decide(time.Now(), room.Actor{User: "ada", Name: "Ada"}, room.Create{Title: "Tides", Node: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		s.Apply(e)
+	}
+	e := room.Event{Seq: 9, Type: room.EventApproved, By: "ada", User: "bob", Request: "ada-approves"}
+	for reader, want := range map[rotunda.UserID]string{"ada": "ada-approves", "bob": "ada-approves", "eve": "", "": ""} {
+		if got := e.For(s, reader).Request; got != want {
+			t.Errorf("%q sees request %q, want %q", reader, got, want)
+		}
 	}
 }
 

@@ -97,6 +97,8 @@ type Event struct {
 	Note   string                     `json:"note,omitempty"`
 	Reason string                     `json:"reason,omitempty"`
 
+	Request string `json:"request,omitempty"` // whose id the logs of the node have; set by whoever appends
+
 	Details *Details      `json:"details,omitempty"`
 	Fence   rotunda.Fence `json:"fence,omitempty"`
 }
@@ -135,6 +137,7 @@ func (e Event) For(s *State, u rotunda.UserID) Event {
 	if to != ForAll {
 		return Event{Seq: e.Seq, At: e.At, Type: EventWithheld}
 	}
+	e.Request = "" // who sends it may choose its words
 	switch e.Type {
 	case EventDenied, EventRemoved, EventMuted:
 		e.Reason = ""
