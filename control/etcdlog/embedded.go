@@ -61,16 +61,20 @@ func openEmbedded(ctx context.Context, cfg Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control log: %s is in use: %w", cfg.DataDir, err)
 	}
-	server, err := startEtcd(ec)
+	err = checkStore(filepath.Join(ec.Dir, "member", "snap", "db"))
+	var server *embed.Etcd
+	if err == nil {
+		server, err = startEtcd(ec)
+	}
 	if err != nil {
 		unlock()
-		return nil, fmt.Errorf("control log: %w", err)
+		return nil, fmt.Errorf("control log: %w", cfg.advise(err))
 	}
 	l := newLog(v3client.New(server.Server), cfg.Logger)
 	l.server, l.unlock = server, unlock
 	if err := l.waitReady(ctx, len(cfg.Peers) > 1); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("control log: %w", err)
+		return nil, fmt.Errorf("control log: %w", cfg.advise(err))
 	}
 	if cfg.Join {
 		l.promoting.Go(l.promote)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 
 	"rotunda/control/eventlog"
@@ -57,7 +58,8 @@ func (l *Log) AddMember(ctx context.Context, peer string) error {
 }
 
 // RemoveMember takes a control node out of the cluster, be it alive or dead, by its name or, where it has none yet, by its
-// peer address. Its folder is of no use after that. It refuses to remove the last one.
+// peer address, and the alarms about it with it: a copy that was found to differ has every member refuse appends until then. Its
+// folder is of no use after that. It refuses to remove the last one.
 func (l *Log) RemoveMember(ctx context.Context, nameOrPeer string) error {
 	resp, err := l.client.MemberList(ctx)
 	if err != nil {
@@ -73,9 +75,26 @@ func (l *Log) RemoveMember(ctx context.Context, nameOrPeer string) error {
 		if _, err := l.client.MemberRemove(ctx, m.ID); err != nil {
 			return fmt.Errorf("control node %s: %w", nameOrPeer, err)
 		}
-		return nil
+		return l.disarm(ctx, m.ID)
 	}
 	return fmt.Errorf("control node %s: %w", nameOrPeer, ErrUnknownMember)
+}
+
+// disarm takes back the alarms about a member that is gone.
+func (l *Log) disarm(ctx context.Context, member uint64) error {
+	raised, err := l.client.AlarmList(ctx)
+	if err != nil {
+		return fmt.Errorf("alarms: %w", err)
+	}
+	for _, a := range raised.Alarms {
+		if a.MemberID != member {
+			continue
+		}
+		if _, err := l.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
+			return fmt.Errorf("alarms: %w", err)
+		}
+	}
+	return nil
 }
 
 // promote makes this node, which joins a cluster, count as a member as soon as it has caught up.
