@@ -13,9 +13,11 @@ import (
 // TCP is for listeners behind firewalls that let no UDP through: ICE-TCP with passive candidates (RFC 6544), each datagram
 // behind its length in two bytes (RFC 4571 §2). Such a listener has two goroutines and a queue.
 const (
-	// streamsMax bounds the connections, strangersMax those on which nobody has shown a session's password yet.
-	streamsMax   = 4096
-	strangersMax = 256
+	// streamsMax bounds the connections, strangersMax those on which nobody has shown a session's password yet, strangersEach
+	// those of them that come from one network: whoever opens many keeps out no more than those who share it.
+	streamsMax    = 4096
+	strangersMax  = 1024
+	strangersEach = 64
 	// strangerFor is how long a connection may be a stranger's.
 	strangerFor = 5 * time.Second
 	// streamQueue is how many packets wait for a connection at most: 1.3 s of single frames. What does not fit pushes out the oldest.
@@ -33,6 +35,7 @@ type origin struct {
 // stream is one TCP connection.
 type stream struct {
 	conn    net.Conn
+	from    netip.AddrPort
 	session *Session // that it has proved itself to; owned by its reader
 
 	mu     sync.Mutex // guards what follows
@@ -126,6 +129,7 @@ type streams struct {
 	mu        sync.Mutex // guards what follows
 	open      map[*stream]struct{}
 	strangers int
+	near      map[netip.Prefix]int // strangers of each network
 	closed    bool
 	running   sync.WaitGroup
 }
@@ -141,8 +145,9 @@ func (s *Server) accept() error {
 			time.Sleep(readPause)
 			continue
 		}
-		c := &stream{conn: conn, ready: make(chan struct{}, 1)}
-		if !s.streams.add(c) {
+		at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+		c := &stream{conn: conn, from: unmapped(at), ready: make(chan struct{}, 1)}
+		if err != nil || !s.streams.add(c) {
 			_ = conn.Close()
 			continue
 		}
@@ -155,13 +160,15 @@ func (s *Server) accept() error {
 func (t *streams) add(c *stream) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.open) >= streamsMax || t.strangers >= strangersMax {
+	near := network(c.from.Addr())
+	if t.closed || len(t.open) >= streamsMax || t.strangers >= strangersMax || t.near[near] >= strangersEach {
 		return false
 	}
 	if t.open == nil {
-		t.open = map[*stream]struct{}{}
+		t.open, t.near = map[*stream]struct{}{}, map[netip.Prefix]int{}
 	}
 	t.open[c] = struct{}{}
+	t.near[near]++
 	t.strangers++
 	return true
 }
@@ -171,14 +178,34 @@ func (t *streams) remove(c *stream, stranger bool) {
 	defer t.mu.Unlock()
 	delete(t.open, c)
 	if stranger {
-		t.strangers--
+		t.met(c)
 	}
 }
 
-func (t *streams) known() {
+// known says that c is no stranger's any more.
+func (t *streams) known(c *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.met(c)
+}
+
+// met counts one stranger less. The caller holds t.mu.
+func (t *streams) met(c *stream) {
+	near := network(c.from.Addr())
 	t.strangers--
+	if t.near[near]--; t.near[near] == 0 {
+		delete(t.near, near)
+	}
+}
+
+// network is what one person may have of the addresses: an IPv4 address, or 64 bits of an IPv6 address (RFC 6177 §2).
+func network(a netip.Addr) netip.Prefix {
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
 }
 
 // lingerMax is how long the last packets have to be read when the server closes.
@@ -222,11 +249,7 @@ func (s *Server) readStream(c *stream) {
 			}
 		}
 	}()
-	tcp, err := netip.ParseAddrPort(c.conn.RemoteAddr().String())
-	if err != nil {
-		return
-	}
-	from := origin{unmapped(tcp), c}
+	from := origin{c.from, c}
 	_ = c.conn.SetReadDeadline(time.Now().Add(strangerFor))
 	var head [2]byte
 	var buf [datagramMax]byte
@@ -247,7 +270,7 @@ func (s *Server) readStream(c *stream) {
 		}
 		if stranger {
 			stranger = false
-			s.streams.known()
+			s.streams.known(c)
 		}
 		if c.session.ended.Load() {
 			return

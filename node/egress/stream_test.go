@@ -203,26 +203,66 @@ func TestTCPStrangers(t *testing.T) {
 			t.Errorf("a frame that is too long: %d bytes back, %v", n, err)
 		}
 	}
-	var t1 streams
-	for i := range strangersMax + 1 {
-		if got := t1.add(&stream{}); got != (i < strangersMax) {
-			t.Fatalf("connection %d: %v", i, got)
-		}
-	}
 	_ = s
 }
 
-// piped is one end of a pipe that looks like a connection from somewhere.
-type piped struct{ net.Conn }
-
-func (piped) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 9} }
+// Strangers are bounded, in all and of one network; who has shown a password, or has gone, takes no place.
+func TestStrangersAreBounded(t *testing.T) {
+	var all streams
+	from := func(a string) *stream { return &stream{from: netip.AddrPortFrom(netip.MustParseAddr(a), 9)} }
+	first := from("192.0.2.1")
+	for i := range strangersEach + 1 {
+		c := from("192.0.2.1")
+		if i == 0 {
+			c = first
+		}
+		if got := all.add(c); got != (i < strangersEach) {
+			t.Fatalf("connection %d of one address: %v", i, got)
+		}
+	}
+	all.known(first)
+	if !all.add(from("192.0.2.1")) {
+		t.Error("who has shown a password takes a stranger's place")
+	}
+	for i := range strangersEach + 1 {
+		if got := all.add(from(fmt.Sprintf("2001:db8::1:%x", i))); got != (i < strangersEach) {
+			t.Fatalf("connection %d of one IPv6 network: %v", i, got)
+		}
+	}
+	for i := 2 * strangersEach; i < strangersMax; i++ {
+		if !all.add(from(fmt.Sprintf("2001:db8:0:%x::1", i))) {
+			t.Fatalf("connection %d, from elsewhere", i)
+		}
+	}
+	last := from("198.51.100.1")
+	if all.add(last) {
+		t.Error("one more than there are places")
+	}
+	var gone *stream
+	for c := range all.open {
+		if c != first {
+			gone = c
+			break
+		}
+	}
+	all.remove(gone, true)
+	if !all.add(last) {
+		t.Error("who has gone takes a place")
+	}
+	for c := range all.open {
+		all.remove(c, c != first)
+	}
+	if all.strangers != 0 || len(all.near) != 0 || len(all.open) != 0 {
+		t.Errorf("%d strangers of %d networks and %d connections are left", all.strangers, len(all.near), len(all.open))
+	}
+}
 
 // A connection on which nothing is said is closed in time, and is no stranger's any more.
 func TestTCPSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := still(t, nil, 1)
 		ours, theirs := net.Pipe()
-		c := &stream{conn: piped{ours}, ready: make(chan struct{}, 1)}
+		c := &stream{conn: ours, from: netip.MustParseAddrPort("192.0.2.9:9"), ready: make(chan struct{}, 1)}
 		if !s.streams.add(c) {
 			t.Fatal("no place")
 		}
