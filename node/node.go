@@ -395,7 +395,7 @@ func (n *Node) serve(ctx context.Context) error {
 	door, err := api.New(api.Config{
 		Control: n.control, People: store, Pictures: pictures, Presence: attendance{n.rooms}, Replay: &rewinds{rooms: n.rooms}, Mesh: n.mesh, Self: n.self(),
 		Keyring: n.keys.Load().keyring, Signer: n.keys.Load().signer, Guests: n.cfg.Tokens.Guests, Creator: api.Creator(n.cfg.Tokens.CreateRooms),
-		SignIn: accounts, Metrics: n.metrics, Logger: n.logger,
+		SignIn: accounts, Metrics: n.metrics, Logger: n.logger, Address: api.Behind(n.cfg.HTTP.Proxies()),
 	})
 	if err != nil {
 		return err

@@ -40,7 +40,10 @@ func (n *Node) openDoor(ctx context.Context, door *api.API) error {
 
 // serveWeb serves the web client, the API and the media sessions' HTTP.
 func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
-	media := whip.New(whip.Config{Admit: door.AdmitSession, Authenticate: door.Authenticate, Problem: api.WriteProblem, Open: n.open, Metrics: n.metrics})
+	media := whip.New(whip.Config{
+		Admit: door.AdmitSession, Authenticate: door.Authenticate, Problem: api.WriteProblem, Open: n.open, Metrics: n.metrics,
+		Refused: func(r *http.Request, q whip.Refusal) { n.refused(door, r, q) },
+	})
 	mux := http.NewServeMux()
 	cards, err := card.New(card.Config{URL: strings.TrimSuffix(n.cfg.HTTP.URL, "/"), Look: n.cardOf, Logger: n.logger})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"rotunda"
@@ -34,6 +35,19 @@ func (n *Node) open(ctx context.Context, q whip.Request) (whip.Session, string, 
 	}
 	n.logger.Info("media session opened", "kind", q.Kind, "room", q.Room, "user", q.Claims.User, "session", s.ID(), "request", api.RequestID(ctx))
 	return s, answer, nil
+}
+
+// whyMax is how much of a refusal's reason is logged: some have words of who asked in them.
+const whyMax = 200
+
+// refused logs that somebody was not let in, or not near another's session.
+func (n *Node) refused(door *api.API, r *http.Request, q whip.Refusal) {
+	address, untold, told := door.RefusalTold(r)
+	if !told {
+		return
+	}
+	n.logger.Info("media session refused", "kind", q.Kind, "room", q.Room, "user", q.User, "status", q.Status, "why", q.Why[:min(len(q.Why), whyMax)],
+		"address", address, "request", api.RequestID(r.Context()), "untold", untold)
 }
 
 // errDraining refuses who asks a node that is being emptied.

@@ -104,6 +104,7 @@ type API struct {
 	feeds    *feeds
 	signedIn *signedIn
 	seats    *seats
+	untold   atomic.Uint64 // refusals since the last one that the log was told of
 	huma     huma.API
 	mux      *http.ServeMux
 	bodies   map[string]int // pattern of a call → its longest body, where that is not bodyMax; never changed after New

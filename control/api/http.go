@@ -70,6 +70,17 @@ func (a *API) AdmitSession(r *http.Request) error {
 	return allow(a.limits.sessions, a.cfg.Now(), a.address(r))
 }
 
+// RefusalTold reports whether what is refused to the address of a request, which it names, is to be told in the log, and how many were not since the
+// last one: nobody fills a log by being refused, and nobody keeps others out of it.
+func (a *API) RefusalTold(r *http.Request) (address string, untold uint64, ok bool) {
+	address = a.address(r)
+	if allow(a.limits.told, a.cfg.Now(), address) != nil || allow(a.limits.toldInAll, a.cfg.Now(), "all") != nil {
+		a.untold.Add(1)
+		return address, 0, false
+	}
+	return address, a.untold.Swap(0), true
+}
+
 // body is a request's body as the calls read it. It is not closed early: the server would read on, up to 256 KiB.
 type body struct{ io.Reader }
 

@@ -71,6 +71,8 @@ func (l Limits) validate() error {
 // limiters are the buckets that the limits ask for.
 type limiters struct {
 	guests, reads, commands, userCommands, rooms, pictures, reports, reactions, rosters, signIns, rewinds, sessions *buckets
+
+	told, toldInAll *buckets // lines of the log about refusals, per address and together
 }
 
 func newLimiters(l Limits) limiters {
@@ -78,6 +80,7 @@ func newLimiters(l Limits) limiters {
 	return limiters{
 		guests: b(l.Guests), reads: b(l.Reads), commands: b(l.Commands), userCommands: b(l.UserCommands), rooms: b(l.Rooms),
 		pictures: b(l.Pictures), reports: b(l.Reports), reactions: b(l.Reactions), rosters: b(l.Rosters), signIns: b(l.SignIns), rewinds: b(l.Rewinds), sessions: b(l.Sessions),
+		told: b(Rate{0.1, 5}), toldInAll: b(Rate{2, 100}),
 	}
 }
 

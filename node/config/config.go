@@ -8,6 +8,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -65,6 +66,36 @@ type HTTP struct {
 	Cert string `yaml:"cert" help:"PEM certificate chain for https" example:"/etc/rotunda/web.crt" reload:"true"`
 	// Key (http.key) is the PEM private key of http.cert. Default: none.
 	Key string `yaml:"key" help:"PEM private key for https (a file)" example:"/etc/rotunda/web.key" reload:"true"`
+	// TrustedProxies (http.trusted_proxies) lists the addresses and networks (CIDR) of proxies in front of the page. Of a request from one of them
+	// X-Forwarded-For or Forwarded says who asked: the rightmost address that is not of these. Without it all people behind a proxy share one
+	// address's limits. Default: none, and these headers are not looked at.
+	TrustedProxies []string `yaml:"trusted_proxies" help:"addresses or networks of proxies that say who asks" example:"[10.0.0.0/8, 192.0.2.9]"`
+}
+
+// Proxies are http.trusted_proxies of a configuration without problems.
+func (h HTTP) Proxies() []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range h.TrustedProxies {
+		if p, err := proxy(s); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// proxy reads an address or a network.
+func proxy(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if a, aerr := netip.ParseAddr(s); aerr == nil && a.Zone() == "" {
+		p, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("%.80q is neither an address nor a network like 10.0.0.0/8", s)
+	case p.Bits() == 0:
+		return p, errors.New("all the world is no proxy: whoever asks could name any address")
+	}
+	return p.Masked(), nil
 }
 
 // ACME is the page's certificate from an authority that gives it by itself, Let's Encrypt for example, in place of http.cert. The authority

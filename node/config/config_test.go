@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -235,6 +236,8 @@ func TestRefused(t *testing.T) {
 		"some may open rooms":   {good + "  create_rooms: some\n", "tokens.create_rooms: \"some\""},
 		"no accounts":           {good + "  create_rooms: accounts\n", "tokens.create_rooms: accounts: needs oidc.issuer"},
 		"half of https":         {good + "http: {cert: node.crt}\n", "http.cert and http.key go together"},
+		"a proxy by name":       {good + "http: {trusted_proxies: [10.0.0.0/8, proxy.example.org]}\n", "http.trusted_proxies[1]: \"proxy.example.org\" is neither an address nor a network"},
+		"everybody is a proxy":  {good + "http: {trusted_proxies: ['::/0']}\n", "http.trusted_proxies[0]: all the world is no proxy"},
 		"URL with a path":       {good + "http: {url: 'https://x.org/rooms'}\n", "is not like https://node.example.org"},
 		"one socket twice":      {good + "http: {listen: ':9000'}\nadmin: {listen: ':9000'}\n", `admin.listen: ":9000" is the address of http.listen as well`},
 		"no way to be reached":  {strings.Replace(good, "host: 192.0.2.7\n", "", 1), "cascade.advertise: needed, or host"},
@@ -391,5 +394,15 @@ func TestACME(t *testing.T) {
 	c, err := Load(folder(t, strings.Replace(good, "192.0.2.7", "a.example.org", 1)+"acme: {hosts: [a.example.org]}\n"), nil, nil)
 	if err != nil || c.HTTP.URL != "https://a.example.org:8080" {
 		t.Errorf("page at %s, %v", c.HTTP.URL, err)
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	c, err := Load(folder(t, good+"http: {trusted_proxies: [10.1.2.3/8, 192.0.2.9, '2001:db8::1', '::ffff:192.0.2.8']}\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(c.HTTP.Proxies()), "[10.0.0.0/8 192.0.2.9/32 2001:db8::1/128 192.0.2.8/32]"; got != want {
+		t.Errorf("proxies %s, want %s", got, want)
 	}
 }

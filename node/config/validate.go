@@ -69,6 +69,11 @@ func (c Config) check() Problems {
 
 func (c *Config) checkHTTP(k *checker) {
 	k.listen("http.listen", c.HTTP.Listen)
+	for i, s := range c.HTTP.TrustedProxies {
+		if _, err := proxy(s); err != nil {
+			k.fail(fmt.Sprintf("http.trusted_proxies[%d]", i), "%v", err)
+		}
+	}
 	if (c.HTTP.Cert == "") != (c.HTTP.Key == "") {
 		k.fail("http.cert", "http.cert and http.key go together: one is missing")
 	}

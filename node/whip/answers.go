@@ -3,6 +3,8 @@ package whip
 import (
 	"encoding/json"
 	"net/http"
+
+	"rotunda"
 )
 
 // cors lets pages of any origin open sessions: they bring their own token, and there are no cookies.
@@ -28,6 +30,7 @@ func notAllowed(w http.ResponseWriter, methods string) {
 
 // problem answers with a problem document (RFC 9457).
 func problem(w http.ResponseWriter, status int, slug, detail string) {
+	because(w, detail)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(struct {
@@ -59,10 +62,26 @@ func result(status int) string {
 	return "failed"
 }
 
-// statusWriter remembers the status that was answered.
+// statusWriter remembers the status that was answered, to whom and why.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	user   rotunda.UserID // "": not known
+	why    string
+}
+
+// because notes why w is about to say no.
+func because(w http.ResponseWriter, why string) {
+	if s, ok := w.(*statusWriter); ok {
+		s.why = why
+	}
+}
+
+// knownAs notes whose request w answers.
+func knownAs(w http.ResponseWriter, user rotunda.UserID) {
+	if s, ok := w.(*statusWriter); ok {
+		s.user = user
+	}
 }
 
 func (w *statusWriter) WriteHeader(status int) {

@@ -86,8 +86,19 @@ type Config struct {
 	Problem func(http.ResponseWriter, *http.Request, error)
 	// Open checks whether the session may be and opens it. ctx ends with the request.
 	Open func(ctx context.Context, r Request) (s Session, answer string, err error)
+	// Refused hears of every request that was refused, after the answer; nil: nobody does.
+	Refused func(*http.Request, Refusal)
 	// Metrics may be nil.
 	Metrics *metrics.Set
+}
+
+// Refusal is why a session was not opened, or not changed or ended.
+type Refusal struct {
+	Kind   Kind
+	Room   rotunda.RoomID // "": what was asked for is no room's id
+	User   rotunda.UserID // "": whoever it was had no token that is good here
+	Status int
+	Why    string // partly the words of who asked
 }
 
 const (
@@ -128,6 +139,7 @@ func (h *handler) endpoint(w http.ResponseWriter, r *http.Request, kind Kind) {
 		counted := &statusWriter{ResponseWriter: w}
 		h.open(counted, r, kind)
 		h.Metrics.Joins.With(result(counted.status)).Inc()
+		h.refused(counted, r, kind)
 	case http.MethodOptions:
 		w.Header().Set("Accept-Post", offerType)
 		options(w, "POST, OPTIONS")
@@ -150,9 +162,28 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request, kind Kind) {
 		notAllowed(w, allowed)
 		return
 	}
-	claims, err := h.caller(r)
+	counted := &statusWriter{ResponseWriter: w}
+	h.change(counted, r, kind)
+	h.refused(counted, r, kind)
+}
+
+// refused tells of an answer that says no.
+func (h *handler) refused(w *statusWriter, r *http.Request, kind Kind) {
+	if h.Refused == nil || w.status < http.StatusBadRequest {
+		return
+	}
+	q := Refusal{Kind: kind, User: w.user, Status: w.status, Why: w.why}
+	if room := rotunda.RoomID(r.PathValue("room")); room.Valid() == nil {
+		q.Room = room
+	}
+	h.Refused(r, q)
+}
+
+// change patches or ends a session.
+func (h *handler) change(w http.ResponseWriter, r *http.Request, kind Kind) {
+	claims, err := h.caller(w, r)
 	if err != nil {
-		h.Problem(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	id, room := r.PathValue("session"), rotunda.RoomID(r.PathValue("room"))
@@ -174,13 +205,17 @@ func (h *handler) resource(w http.ResponseWriter, r *http.Request, kind Kind) {
 }
 
 // caller is whose request it is, if it is admitted at all.
-func (h *handler) caller(r *http.Request) (token.Claims, error) {
+func (h *handler) caller(w http.ResponseWriter, r *http.Request) (token.Claims, error) {
 	if h.Admit != nil {
 		if err := h.Admit(r); err != nil {
 			return token.Claims{}, err
 		}
 	}
-	return h.Authenticate(r)
+	c, err := h.Authenticate(r)
+	if err == nil {
+		knownAs(w, c.User)
+	}
+	return c, err
 }
 
 // open answers an offer with a session.
@@ -190,13 +225,13 @@ func (h *handler) open(w http.ResponseWriter, r *http.Request, kind Kind) {
 		problem(w, http.StatusNotFound, "unknown-room", err.Error())
 		return
 	}
-	claims, err := h.caller(r)
+	claims, err := h.caller(w, r)
 	if err != nil {
-		h.Problem(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	if err := claims.For(room); err != nil {
-		h.Problem(w, r, err)
+		h.fail(w, r, err)
 		return
 	}
 	offer, ok := body(w, r, offerType, OfferMax)
@@ -309,6 +344,7 @@ func body(w http.ResponseWriter, r *http.Request, want string, limit int64) (str
 
 // fail is the one place where this package's errors become answers.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	because(w, err.Error())
 	var elsewhere *Redirect
 	switch {
 	case errors.As(err, &elsewhere) && r.Header.Get("Origin") != "":

@@ -45,6 +45,7 @@ type bench struct {
 	http.Handler
 	err      error
 	asked    []Request
+	refused  []Refusal
 	sessions []*fakeSession
 }
 
@@ -64,6 +65,7 @@ func newBench(t testing.TB) *bench {
 			user, room, _ := strings.Cut(who, "@")
 			return token.Claims{User: rotunda.UserID(user), Room: rotunda.RoomID(room)}, nil
 		},
+		Refused: func(_ *http.Request, q Refusal) { b.refused = append(b.refused, q) },
 		Problem: func(w http.ResponseWriter, _ *http.Request, err error) {
 			switch {
 			case errors.Is(err, errToken):
