@@ -68,18 +68,7 @@ func (p *person) moves(room string) <-chan string {
 // offer posts a useless offer and returns what becomes of it.
 func (p *person) offer(room string, headers ...string) *http.Response {
 	p.m.t.Helper()
-	q, err := http.NewRequest("POST", p.url+"/v1/rooms/"+room+"/whep", strings.NewReader("v=0"))
-	must(p.m.t, err)
-	q.Header.Set("Content-Type", "application/sdp")
-	q.Header.Set("Authorization", "Bearer "+p.Token)
-	for i := 0; i < len(headers); i += 2 {
-		q.Header.Set(headers[i], headers[i+1])
-	}
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	a, err := c.Do(q)
-	must(p.m.t, err)
-	a.Body.Close()
-	return a
+	return p.asks(room+"/whep", "v=0", headers...)
 }
 
 // A node is emptied by an order given to another one: newcomers are sent on, who listens is asked to move and loses no packet
@@ -106,7 +95,7 @@ func TestDrain(t *testing.T) {
 	}
 	m.eventually("the node says that it is not ready", func() bool { return m.adminDo(1, "GET", "/readyz", "") == http.StatusServiceUnavailable })
 	m.eventually("the others know", func() bool { return m.state(1) == rotunda.Draining })
-	if a := bob.offer(room); a.StatusCode != http.StatusTemporaryRedirect || !strings.HasSuffix(a.Header.Get("Location"), "/v1/rooms/"+room+"/whep") {
+	if a := bob.offer(room); a.StatusCode != http.StatusTemporaryRedirect || !strings.HasSuffix(a.Header.Get("Location"), "/v1/rooms/"+room+"/whep?sent-on") {
 		t.Errorf("a player is answered %d, Location %q", a.StatusCode, a.Header.Get("Location"))
 	}
 	if a := bob.offer(room, "Origin", m.urls[1]); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {

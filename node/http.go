@@ -12,15 +12,16 @@ import (
 	"rotunda/control/api"
 	"rotunda/control/room"
 	"rotunda/node/listen"
+	"rotunda/node/whip"
 )
 
 // listenHTTP serves a room's program as endless Ogg Opus, to anything that plays a URL. Like every reading call of the API
 // it asks for no token: who listens this way is nobody in particular.
 func (n *Node) listenHTTP(w http.ResponseWriter, q *http.Request) {
 	s, err := n.openStream(q.Context(), rotunda.RoomID(q.PathValue("room")))
-	if errors.Is(err, api.ErrOverloaded) {
+	if errors.Is(err, api.ErrOverloaded) && !whip.SentOn(q) {
 		if base := n.elsewhere(rand.Int(), rotunda.RoomID(q.PathValue("room"))); base != "" {
-			http.Redirect(w, q, base+q.URL.Path, http.StatusTemporaryRedirect)
+			http.Redirect(w, q, whip.Onwards(base, q), http.StatusTemporaryRedirect)
 			return
 		}
 	}

@@ -38,3 +38,12 @@ func TestRefusalsAreTold(t *testing.T) {
 		t.Errorf("told of\n%+v\nwant\n%+v", b.refused, want)
 	}
 }
+
+// Who was sent on by a node that could not serve them is not sent any further: full nodes do not pass people round.
+func TestSentOnOnce(t *testing.T) {
+	b := newBench(t)
+	b.err = &Redirect{URL: "https://b.test/v1/rooms/k3v9q7m2x4ab/whep", Why: ErrBusy}
+	if w := b.do("POST", "/v1/rooms/k3v9q7m2x4ab/whep?sent-on", "v=0", ada, sdp); w.Code != 503 || w.Header().Get("Retry-After") != "2" || w.Header().Get("Location") != "" {
+		t.Errorf("answered %d %v, want 503 and Retry-After", w.Code, w.Header())
+	}
+}

@@ -76,6 +76,15 @@ type Redirect struct {
 
 func (r *Redirect) Error() string { return fmt.Sprintf("%v; %s takes sessions", r.Why, r.URL) }
 
+// sentOn marks an address that a node has sent somebody on to: they are not sent any further, or full nodes would pass people round.
+const sentOn = "sent-on"
+
+// SentOn reports whether the caller comes from a node that could not serve them.
+func SentOn(r *http.Request) bool { return r.URL.Query().Has(sentOn) }
+
+// Onwards is a redirect to the same path at another node.
+func Onwards(base string, r *http.Request) string { return base + r.URL.Path + "?" + sentOn }
+
 // Config is what the handler calls.
 type Config struct {
 	// Admit may refuse a request before anything of it is looked at; nil admits all.
@@ -347,11 +356,11 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	because(w, err.Error())
 	var elsewhere *Redirect
 	switch {
-	case errors.As(err, &elsewhere) && r.Header.Get("Origin") != "":
+	case errors.As(err, &elsewhere) && (r.Header.Get("Origin") != "" || SentOn(r)):
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
 		problem(w, http.StatusServiceUnavailable, "elsewhere", err.Error())
 	case errors.As(err, &elsewhere):
-		w.Header().Set("Location", elsewhere.URL)
+		w.Header().Set("Location", elsewhere.URL+"?"+sentOn)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case errors.Is(err, ErrOffer):
 		problem(w, http.StatusUnprocessableEntity, "offer", err.Error())

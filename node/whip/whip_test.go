@@ -162,7 +162,7 @@ func TestPostRefused(t *testing.T) {
 		{name: "bad offer", body: "x", headers: []string{ada, sdp}, err: fmt.Errorf("line 1: %w", ErrOffer), status: 422, opened: true},
 		{name: "not live", body: "x", headers: []string{ada, sdp}, err: room.ErrNotLive, status: 409, opened: true},
 		{name: "busy", body: "x", headers: []string{ada, sdp}, err: ErrBusy, status: 503, header: "Retry-After: 2", opened: true},
-		{name: "elsewhere", body: "x", headers: []string{ada, sdp}, err: &Redirect{URL: "https://b.test/v1/rooms/r1/whip"}, status: 307, header: "Location: https://b.test/v1/rooms/r1/whip", opened: true},
+		{name: "elsewhere", body: "x", headers: []string{ada, sdp}, err: &Redirect{URL: "https://b.test/v1/rooms/r1/whip"}, status: 307, header: "Location: https://b.test/v1/rooms/r1/whip?sent-on", opened: true},
 		{name: "elsewhere, a page", body: "x", headers: []string{ada, sdp, "Origin: https://a.test"}, err: &Redirect{URL: "https://b.test/v1/rooms/r1/whip"}, status: 503, header: "Retry-After: 2", opened: true},
 		{name: "another error", body: "x", headers: []string{ada, sdp}, err: errors.New("?"), status: 418, opened: true},
 	} {
