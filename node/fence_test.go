@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"rotunda"
+	"rotunda/node/pcm"
 )
 
 // A room that is kept in two of three regions: whoever asks the third node, which keeps the log for all, is sent on and hears;
@@ -77,13 +78,18 @@ func TestRoomKeptInRegions(t *testing.T) {
 	m.eventually("Bob hears Ada", func() bool { return ear.hears(tone) })
 	cyd := m.guest(2, "Cyd").listen(made.ID, 1)
 	m.eventually("and so does Cyd in the other region", func() bool { return cyd.hears(tone) })
+	dan := m.guest(2, "Dan")
+	m.eventually("what was said can be heard again inside", func() bool {
+		status, heard, _ := dan.rewind(made.ID, "seconds=10")
+		return status == http.StatusOK && len(heard) > pcm.Rate && pcm.ToneAmplitude(heard[len(heard)-pcm.Rate/2:], tone) > 0.2
+	})
 	m.eventually("somebody stands by, inside", func() bool {
 		s, err := m.nodes[1].control.Get(t.Context(), rotunda.RoomID(made.ID))
 		return err == nil && s.Standby.Node == "ap-south-1"
 	})
 
 	// Whoever is cut off is sent inside still.
-	for _, path := range []string{"", "/record", "/listen.opus", "/whep", "/participants/x/mute"} {
+	for _, path := range []string{"", "/record", "/listen.opus", "/rewind.opus", "/whep", "/participants/x/mute"} {
 		method := "GET"
 		if path == "/whep" || strings.HasPrefix(path, "/part") {
 			method = "POST"
