@@ -34,6 +34,7 @@ import (
 	"rotunda/control/eventlog"
 	"rotunda/control/fence"
 	"rotunda/control/people"
+	"rotunda/control/room"
 	"rotunda/control/token"
 	"rotunda/metrics"
 	"rotunda/node/acme"
@@ -217,10 +218,13 @@ func (n *Node) openMesh(id *identity.Node) (*cascade.Mesh, error) {
 	return mesh, nil
 }
 
-// ways says by how many ways a room's program travels to this node, and the microphones that are mixed into one here. It is
-// the same for all rooms of the mesh until rooms have a say in it.
-func (n *Node) ways(rotunda.RoomID) []cascade.Option {
-	if n.cfg.Cascade.Hitless == "off" {
+// ways says by how many ways a room's program travels to this node, and the microphones that are mixed into one here: the room
+// has the say, where it says anything.
+func (n *Node) ways(h room.Hitless) []cascade.Option {
+	if h == room.HitlessUnsaid {
+		h = room.Hitless(n.cfg.Cascade.Hitless)
+	}
+	if h == room.HitlessOff {
 		return nil
 	}
 	return []cascade.Option{cascade.Hitless}

@@ -31,7 +31,8 @@ type roomServer struct {
 	region  rotunda.Region
 	control *control.Control
 	mesh    *cascade.Mesh
-	ways    []cascade.Option // of the program, and of what is mixed into it
+	choose  func(room.Hitless) []cascade.Option
+	ways    []cascade.Option // of the program, and of what is mixed into it; set with the first state
 	bg      *background
 	metrics *metrics.Set
 	logger  *slog.Logger
@@ -147,6 +148,7 @@ func (r *roomServer) countTurn(c control.Change) {
 // may have come that are not in the log yet.
 func (r *roomServer) advance(s *room.State) {
 	if r.state == nil {
+		r.ways = r.choose(s.Hitless)
 		close(r.known)
 	} else if s.Seq < r.state.Seq {
 		return

@@ -28,7 +28,7 @@ type rooms struct {
 	region  rotunda.Region
 	control *control.Control
 	mesh    *cascade.Mesh
-	ways    func(rotunda.RoomID) []cascade.Option // of a room's program and what is mixed into it
+	ways    func(room.Hitless) []cascade.Option // of a room's program and what is mixed into it
 	bg      *background
 	fan     func() *egress.Room // makes the fan-out of a room
 	metrics *metrics.Set
@@ -51,7 +51,7 @@ func (rs *rooms) hold(id rotunda.RoomID) *roomServer {
 	if r == nil {
 		fan := rs.fan()
 		r = &roomServer{
-			id: id, node: rs.node, region: rs.region, control: rs.control, mesh: rs.mesh, ways: rs.ways(id), bg: rs.bg,
+			id: id, node: rs.node, region: rs.region, control: rs.control, mesh: rs.mesh, choose: rs.ways, bg: rs.bg,
 			metrics: rs.metrics, logger: rs.logger, fan: fan, audience: newAudience(rs.metrics, fan, uint16(rand.Uint32()), rand.Uint32()),
 			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, voices: map[rotunda.UserID]struct{}{}, stop: make(chan struct{}),
 			enforced: &enforcement{metrics: rs.metrics}, profile: rs.profile, handsEvery: rs.handsEvery,

@@ -28,6 +28,7 @@ type speakOptions struct {
 	file, token, name, title string
 	tone                     float64
 	regions                  []string // of a new room; none: it may be anywhere
+	hitless                  string   // of a new room; empty: as each node is configured
 	duration                 time.Duration
 	keep                     bool
 }
@@ -61,6 +62,7 @@ a guest, where the node takes guests.`,
 	c.Flags().StringVar(&o.token, "token", "", "your token; without one you are a guest")
 	c.Flags().StringVar(&o.name, "name", "Terminal", "your name, as a guest")
 	c.Flags().StringVar(&o.title, "title", "A room from the terminal", "title of a new room")
+	c.Flags().StringVar(&o.hitless, "hitless", "", "program or off: the new room's sound goes by two ways between nodes, or by one (default: as each node is configured)")
 	c.Flags().StringSliceVar(&o.regions, "regions", nil, "regions that a new room is kept in for good, the node's own among them (default: it may be anywhere)")
 	c.Flags().BoolVar(&o.keep, "keep", false, "leave a room that was opened here open at the end")
 	c.MarkFlagsMutuallyExclusive("file", "tone")
@@ -73,8 +75,11 @@ func speak(ctx context.Context, t *terminal, link string, o speakOptions) (err e
 	if err != nil {
 		return usageError{err}
 	}
-	if id != "" && len(o.regions) > 0 {
+	switch {
+	case id != "" && len(o.regions) > 0:
 		return usagef("--regions is for a new room: where room %s is kept was decided when it was made", id)
+	case id != "" && o.hitless != "":
+		return usagef("--hitless is for a new room: by how many ways room %s travels was decided when it was made", id)
 	}
 	var s sound
 	if o.file != "" {
@@ -95,7 +100,7 @@ func speak(ctx context.Context, t *terminal, link string, o speakOptions) (err e
 	}
 	p := &speaker{client: c, room: id, log: t.logger("info", "")}
 	if id == "" {
-		if err := p.open(ctx, o.title, o.regions); err != nil {
+		if err := p.open(ctx, o.title, o.regions, o.hitless); err != nil {
 			return err
 		}
 		fmt.Fprintln(t.out, c.link(p.room))
@@ -170,12 +175,13 @@ type speaker struct {
 }
 
 // open opens a room with the speaker as its host.
-func (p *speaker) open(ctx context.Context, title string, regions []string) error {
+func (p *speaker) open(ctx context.Context, title string, regions []string, hitless string) error {
 	var v room.View
 	asked := struct {
 		Title   string   `json:"title"`
 		Regions []string `json:"regions,omitempty"`
-	}{title, regions}
+		Hitless string   `json:"hitless,omitempty"`
+	}{title, regions, hitless}
 	if err := p.call(ctx, http.MethodPost, "/v1/rooms", asked, &v); err != nil {
 		return fmt.Errorf("open a room: %w", err)
 	}

@@ -45,6 +45,7 @@ type (
 		Askers      []rotunda.UserID `json:"askers,omitempty" nullable:"false" maxItems:"500" example:"[\"g_7h2k9m4p\"]" doc:"Who may ask to speak where policy.requests is list."`
 		Policy      *policyBody      `json:"policy,omitempty" doc:"What differs from the mode's usual policy."`
 		Regions     []rotunda.Region `json:"regions,omitempty" nullable:"false" maxItems:"16" doc:"Keeps the room's audio and content in these regions, for good; the one of the node that is asked must be among them. Without them the room may be anywhere."`
+		Hitless     room.Hitless     `json:"hitless,omitempty" enum:"program,off" doc:"By how many ways the sound travels between nodes, for good: program, two, and a dead node is not heard; off, one, for half the traffic. Without it each node goes by its configuration." example:"off"`
 	}
 	createCall struct {
 		Body createBody
@@ -204,7 +205,7 @@ func (a *API) createRoom(ctx context.Context, in *createCall) (*createAnswer, er
 	}
 	id, s, err := a.cfg.Control.Create(ctx, actor, room.Create{
 		Title: b.Title, Description: b.Description, Rules: b.Rules, Mode: b.Mode, Tags: b.Tags, Language: b.Language,
-		StartsAt: b.StartsAt, Askers: b.Askers, Policy: b.Policy.edit(), Node: a.cfg.Self.ID, Fence: slices.Sorted(slices.Values(b.Regions)),
+		StartsAt: b.StartsAt, Askers: b.Askers, Policy: b.Policy.edit(), Node: a.cfg.Self.ID, Fence: slices.Sorted(slices.Values(b.Regions)), Hitless: b.Hitless,
 	})
 	if err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ func (s *State) applyCreated(e Event) {
 	if s.Details.StartsAt.IsZero() {
 		s.Phase, s.StartedAt = Live, e.At
 	}
-	s.Fence = e.Fence
+	s.Fence, s.Hitless = e.Fence, e.Hitless
 	s.RulesVersion = 1
 	s.enter(e, rotunda.Host)
 }

@@ -43,6 +43,7 @@ type Create struct {
 	Policy      PolicyEdit
 	Node        rotunda.NodeID // the room's first home
 	Fence       rotunda.Fence  // the regions that the room stays in, for ever; empty: no fence
+	Hitless     Hitless        // for ever, too
 }
 
 // Start takes a scheduled room live.

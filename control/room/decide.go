@@ -138,6 +138,9 @@ func (c Create) decide(d *draft) error {
 			return fmt.Errorf("regions: %w: %v", ErrInvalid, err)
 		}
 	}
+	if !c.Hitless.valid() {
+		return fmt.Errorf("hitless: %w: program or off", ErrInvalid)
+	}
 	mode := c.Mode
 	if mode == "" {
 		mode = Discussion
@@ -151,7 +154,7 @@ func (c Create) decide(d *draft) error {
 	}
 	d.emit(Event{
 		Type: EventCreated, User: d.actor.User, Name: clean(d.actor.Name), SSRC: d.ssrc(d.actor.User), Role: rotunda.Host,
-		Node: c.Node, Epoch: 1, Details: &details, Fence: c.Fence,
+		Node: c.Node, Epoch: 1, Details: &details, Fence: c.Fence, Hitless: c.Hitless,
 	})
 	d.rotate("")
 	return nil

@@ -13,6 +13,18 @@ import (
 	"rotunda"
 )
 
+// Hitless is by how many ways a room's program, and what is mixed into it, travels between nodes.
+type Hitless string
+
+// The kinds of Hitless. Where a room says nothing, each node goes by its own configuration (cascade.hitless).
+const (
+	HitlessUnsaid  Hitless = ""
+	HitlessProgram Hitless = "program" // by two: whichever other node dies, nothing is missing
+	HitlessOff     Hitless = "off"     // by one: half the traffic, and what was missed comes late
+)
+
+func (h Hitless) valid() bool { return h == HitlessUnsaid || h == HitlessProgram || h == HitlessOff }
+
 // Details is what a room says of itself, and its policy.
 type Details struct {
 	Title       string    `json:"title"`

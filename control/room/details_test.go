@@ -49,6 +49,32 @@ func TestEventsOfAnOlderVersion(t *testing.T) {
 	}
 }
 
+// A room says by how many ways it travels when it is made, and in its snapshots; anything else is refused.
+func TestHitless(t *testing.T) {
+	for _, h := range []Hitless{HitlessUnsaid, HitlessProgram, HitlessOff} {
+		s := New("r")
+		events, err := s.Decide(time.Unix(1, 0), who("ada"), Create{Title: "T", Node: "n1", Hitless: h})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range events {
+			e.ID, e.Seq = fmt.Sprint(i), uint64(i+1)
+			s.Apply(e)
+		}
+		b, err := s.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Decode(b)
+		if err != nil || s.Hitless != h || again.Hitless != h || s.View().Hitless != h {
+			t.Errorf("%q: the room says %q, its snapshot %q, %v", h, s.Hitless, again.Hitless, err)
+		}
+	}
+	if _, err := New("r").Decide(time.Unix(1, 0), who("ada"), Create{Title: "T", Node: "n1", Hitless: "thrice"}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("thrice: %v, want ErrInvalid", err)
+	}
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	s := after(t, "ada create Talk")
 	for i := range 2 * HistoryMax {

@@ -11,7 +11,7 @@ type EventType string
 
 // The event types. A node may meet others, written by a newer version: Apply counts them and changes nothing else.
 const (
-	EventCreated   EventType = "created"   // Details, User = host, Name, SSRC, Node = home, Fence
+	EventCreated   EventType = "created"   // Details, User = host, Name, SSRC, Node = home, Fence, Hitless
 	EventStarted   EventType = "started"   //
 	EventEnded     EventType = "ended"     // Reason
 	EventEdited    EventType = "edited"    // Details, whole
@@ -101,6 +101,7 @@ type Event struct {
 
 	Details *Details      `json:"details,omitempty"`
 	Fence   rotunda.Fence `json:"fence,omitempty"`
+	Hitless Hitless       `json:"hitless,omitempty"`
 }
 
 // Audience says who may know of an event, and of its content, beside the operator.

@@ -84,6 +84,7 @@ type State struct {
 	Epoch     rotunda.Epoch  // of the program; grows when home moves
 	Standby   Standby        // who takes over when home is silent; zero: nobody
 	Fence     rotunda.Fence  // the regions that the room stays in; empty: no fence. Never changed
+	Hitless   Hitless        // never changed
 
 	RulesVersion uint64    // counts the changes of Details.Rules
 	LockedAt     time.Time // no new listeners since; zero: open

@@ -56,6 +56,7 @@ type snapshot struct {
 	Standby    Standby       `json:"standby,omitzero"`
 	Given      rotunda.Epoch `json:"given,omitempty"` // not there: Epoch was the highest
 	Fence      rotunda.Fence `json:"fence,omitempty"`
+	Hitless    Hitless       `json:"hitless,omitempty"`
 	Pace       pace          `json:"pace,omitzero"`
 }
 
@@ -82,7 +83,7 @@ func (s *State) Encode() ([]byte, error) {
 		Stage: s.stage, Queue: s.queue, Invited: s.invited, Removed: s.removed, Spent: s.spent, SpentAll: s.spentAll,
 		Voices: make(map[rotunda.UserID]snapshotVoice, len(s.voices)), Warnings: s.warnings, Pins: s.pins, Reporters: s.reporters,
 		History: s.history, Adopted: s.adopted, Asked: s.asked, Pinned: s.pinned, Reports: s.reports, EpochFloor: s.epochFloor,
-		SpokeAt: s.spokeAt, Standby: s.Standby, Given: s.given, Fence: s.Fence, Pace: s.pace,
+		SpokeAt: s.spokeAt, Standby: s.Standby, Given: s.given, Fence: s.Fence, Hitless: s.Hitless, Pace: s.pace,
 	}
 	for u, v := range s.voices {
 		out.Voices[u] = snapshotVoice{v.ssrc, v.epoch, v.left, v.talk.Spoke, v.talk.Turns, v.talk.Held}
@@ -113,7 +114,7 @@ func Decode(b []byte) (*State, error) {
 		HostSince: in.HostSince, HeldSince: in.HeldSince, Rotation: in.Rotation, Refreshed: in.Refreshed, Link: in.Link, stage: in.Stage,
 		queue: in.Queue, invited: in.Invited, removed: in.Removed, spent: in.Spent, spentAll: in.SpentAll, warnings: in.Warnings, pins: in.Pins,
 		reporters: in.Reporters, history: in.History, adopted: in.Adopted, asked: in.Asked, pinned: in.Pinned, reports: in.Reports,
-		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt, Standby: in.Standby, given: max(in.Given, in.Epoch, in.Standby.Epoch), Fence: in.Fence, pace: in.Pace,
+		epochFloor: in.EpochFloor, spokeAt: in.SpokeAt, Standby: in.Standby, given: max(in.Given, in.Epoch, in.Standby.Epoch), Fence: in.Fence, Hitless: in.Hitless, pace: in.Pace,
 	}
 	for u, v := range in.Voices {
 		put(&s.voices, u, voice{ssrc: v.SSRC, epoch: v.Epoch, left: v.Left, talk: Talk{Spoke: v.Spoke, Turns: v.Turns, Held: v.Held}})

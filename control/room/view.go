@@ -46,6 +46,7 @@ type View struct {
 	History      []Revision                        `json:"history" nullable:"false" doc:"The latest changes of what the room says of itself, the oldest first."`
 	Talk         map[rotunda.UserID]ViewTalk       `json:"talk" doc:"Who has had how much of the time, by user id: the hundred who spoke most."`
 	Regions      []rotunda.Region                  `json:"regions,omitempty" nullable:"false" doc:"The only regions that the room's audio and content are in; not there: it may be anywhere." example:"[\"eu-west\"]"`
+	Hitless      Hitless                           `json:"hitless,omitempty" enum:"program,off" doc:"By how many ways the sound travels between nodes: program, two; off, one; not there: as each node is configured." example:"off"`
 	SpokeSeconds Seconds                           `json:"spokeSeconds" doc:"How long people were heard talking, all together, in seconds." example:"1520"`
 }
 
@@ -175,7 +176,7 @@ func (s *State) ViewFor(u rotunda.UserID) View {
 
 // viewMore adds what only some rooms have, and what u may know.
 func (s *State) viewMore(v *View, u rotunda.UserID) {
-	v.Regions = append([]rotunda.Region(nil), s.Fence...)
+	v.Regions, v.Hitless = append([]rotunda.Region(nil), s.Fence...), s.Hitless
 	if r := s.Refreshed; !r.At.IsZero() {
 		v.Refreshed = &ViewRefresh{At: r.At, By: r.By, Joined: r.Joined}
 	}

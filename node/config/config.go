@@ -130,7 +130,8 @@ type Cascade struct {
 	// Hitless (cascade.hitless) is program or off. With program, a room's program and the microphones that are mixed into
 	// it come here by two ways that share no node but the one where they begin, at the price of a second copy: whichever
 	// other node dies, nothing is missing. With off a way that breaks is replaced, and what was missed is sent once more,
-	// late. Each node decides for what it takes itself; set it alike in a mesh. Default "program".
+	// late. Each node decides for what it takes itself, where the room does not say it (hitless in POST /v1/rooms); set it alike
+	// in a mesh. Default "program".
 	Hitless string `yaml:"hitless" help:"program: two ways for every program, so that a dead node is not heard; or off" example:"off"`
 }
 
