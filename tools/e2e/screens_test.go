@@ -89,9 +89,9 @@ func (p *page) screen(name string) {
 				}
 			}
 		}
+		p.show(phone, "light")
 	}
 	p.speaks("en")
-	p.show(phone, "light")
 }
 
 // fits checks that nothing is wider than the narrowest phone still made.
