@@ -3,6 +3,10 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +68,33 @@ func TestHostileWords(t *testing.T) {
 			}
 		}
 	}
+	p.fitsPhases()
+}
+
+// fitsPhases checks that what a room's bar says of the connection fits, in every language: most of it is seen for moments only.
+func (p *page) fitsPhases() {
+	p.t.Helper()
+	files, err := filepath.Glob(filepath.Join(root(p.t), "node", "web", "src", "text", "messages", "*.json"))
+	if err != nil || len(files) < 6 {
+		p.t.Fatalf("%d languages (%v)", len(files), err)
+	}
+	said := []string{"Reconnecting…"}
+	for _, file := range files {
+		var catalogue struct{ Phases map[string]string }
+		b, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(b, &catalogue)
+		}
+		if err != nil || len(catalogue.Phases) < 6 {
+			p.t.Fatalf("%s: %d phases (%v)", file, len(catalogue.Phases), err)
+		}
+		said = slices.AppendSeq(said, maps.Values(catalogue.Phases))
+	}
+	for _, words := range said {
+		p.run(fmt.Sprintf(`(document.querySelector("[data-phase]").lastChild.data = %q) !== ""`, words))
+		p.fits("a room that says " + words)
+	}
+	p.picture("phases-small")
 }
 
 // hostileRoom opens a room, now or then, that says the words wherever it can.

@@ -38,7 +38,7 @@ export const Stop = icon("M7 7h10v10H7z");
 export const Copy = icon("M9 9.5h8.5a1.5 1.5 0 0 1 1.5 1.5v8a1.5 1.5 0 0 1-1.5 1.5H10A1.5 1.5 0 0 1 8.5 19v-9.5Z", "M5.5 14.5V5A1.5 1.5 0 0 1 7 3.5h8");
 export const Flag = icon("M6 20.5V4", "M6 4.5h11l-2.5 4 2.5 4H6");
 export const Smile = icon("M12 3.5a8.5 8.5 0 1 1 0 17 8.5 8.5 0 0 1 0-17Z", "M8.5 14.200a4.200 4.200 0 0 0 7 0", "M9 9.5v.6", "M15 9.5v.6");
-export const More = icon("M5.5 12h.01", "M12 12h.01", "M18.5 12h.01");
+export const More = icon(...[5.5, 12, 18.5].map((x) => `M${x - 0.6} 12a.6.6 0 1 0 1.2 0a.6.6 0 1 0-1.2 0`));
 export const Calendar = icon("M5 6.5h14v13H5z", "M5 10.5h14", "M8.5 4v4", "M15.5 4v4");
 export const Lock = icon("M6.5 10.5h11v9h-11z", "M9 10.5V7.5a3 3 0 0 1 6 0v3");
 export const Pencil = icon("M5 19l1-4L16 5l3 3L9 18l-4 1Z", "M14 7l3 3");
