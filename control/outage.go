@@ -270,7 +270,7 @@ func (o *outage) settle(ctx context.Context, id rotunda.RoomID) error {
 	f, err := o.c.acquire(ctx, id)
 	if err != nil {
 		if errors.Is(err, ErrUnknownRoom) {
-			o.drop(id, o.of(id))
+			o.drop(id, o.of(id), 0)
 			return nil
 		}
 		return err
@@ -284,7 +284,7 @@ func (o *outage) settle(ctx context.Context, id rotunda.RoomID) error {
 		s, at := f.current()
 		events := settling(s, facts)
 		if len(events) == 0 {
-			o.drop(id, facts)
+			o.drop(id, facts, s.Seq)
 			return nil
 		}
 		b, next, err := o.c.factBatch(s, at, events[:min(len(events), eventlog.BatchMax)])

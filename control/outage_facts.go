@@ -31,6 +31,7 @@ type outage struct {
 type overlay struct {
 	users   int           // lenses
 	facts   []*held       // replaced or longer, never changed in place
+	gone    []*held       // settled, a while ago at most: they lie over states of before still; as facts
 	version uint64        // grows with every change of facts
 	changed chan struct{} // closed and replaced with every change
 
@@ -46,9 +47,14 @@ type held struct {
 	own     bool   // never changed
 	version uint64 // of the overlay, when it came; never changed
 
-	heard time.Time // guarded by outage.mu
-	sent  time.Time // by this node; guarded by outage.mu
+	heard   time.Time // guarded by outage.mu
+	settled uint64    // of gone: the state of this number has it, or it is nothing there; never changed then
+	dropped time.Time // of gone; never changed then
+	sent    time.Time // by this node; guarded by outage.mu
 }
+
+// settledKeep is how long a fact that the log has is laid over states of before all the same.
+const settledKeep = time.Minute
 
 // settledMax is how many settled facts are remembered, so that late copies of them are nothing new.
 const settledMax = 2 * factsMax
@@ -173,6 +179,21 @@ func (o *outage) overlay(id rotunda.RoomID) *overlay {
 	return r
 }
 
+// lies lists the facts that lie over a state of the log. The caller holds o.mu.
+func (r *overlay) lies(s *room.State) (over []*held) {
+	for _, h := range r.facts {
+		if h.Logged == 0 || h.Logged > s.Seq {
+			over = append(over, h)
+		}
+	}
+	for _, h := range r.gone {
+		if s.Seq < h.settled {
+			over = append(over, h)
+		}
+	}
+	return over
+}
+
 // change replaces the facts and tells who waits. The caller holds o.mu.
 func (r *overlay) change(facts []*held) {
 	r.facts, r.base, r.over = facts, nil, nil
@@ -181,8 +202,10 @@ func (r *overlay) change(facts []*held) {
 	r.changed = make(chan struct{})
 }
 
-// drop forgets facts that are in the room's log or are nothing there.
-func (o *outage) drop(id rotunda.RoomID, facts []Fact) {
+// drop forgets facts that are in the room's log, as of a state of that number, or are nothing there. Who reads the log later than
+// this node's newest state, because they were busy or begin again, gets them over what was before for a while: nobody who
+// was told of a decision is told otherwise by older news.
+func (o *outage) drop(id rotunda.RoomID, facts []Fact, seq uint64) {
 	gone := map[string]bool{}
 	for _, f := range facts {
 		gone[f.ID] = true
@@ -198,6 +221,8 @@ func (o *outage) drop(id rotunda.RoomID, facts []Fact) {
 			}
 			o.count(h.own, -1)
 			o.settle1(h.ID)
+			past := &held{Fact: h.Fact, version: h.version, settled: seq, dropped: time.Now()}
+			r.gone = append(slices.Clip(r.gone[max(0, len(r.gone)+1-factsRoomMax):]), past)
 			if h.own {
 				mine = append(mine, h.ID)
 			}
@@ -230,7 +255,7 @@ func (o *outage) settle1(id string) {
 
 // forget lets go of an entry that nobody needs. The caller holds o.mu.
 func (o *outage) forget(id rotunda.RoomID, r *overlay) {
-	if r.users == 0 && len(r.facts) == 0 {
+	if r.users == 0 && len(r.facts) == 0 && len(r.gone) == 0 {
 		delete(o.rooms, id)
 	}
 }
@@ -244,24 +269,22 @@ func (o *outage) over(id rotunda.RoomID, s *room.State) *room.State {
 func (o *outage) overAt(id rotunda.RoomID, s *room.State) (*room.State, uint64) {
 	o.mu.Lock()
 	r := o.rooms[id]
-	if r == nil || len(r.facts) == 0 {
+	if r == nil {
 		defer o.mu.Unlock()
-		if r == nil {
-			return s, 0
-		}
-		return s, r.version
+		return s, 0
 	}
 	if r.base == s && r.at == r.version {
 		defer o.mu.Unlock()
 		return r.over, r.at
 	}
-	facts, version := r.facts, r.version
+	facts, version := r.lies(s), r.version
 	o.mu.Unlock()
+	if len(facts) == 0 {
+		return s, version
+	}
 	var events []room.Event
 	for _, h := range facts {
-		if h.Logged == 0 || h.Logged > s.Seq {
-			events = append(events, h.Events...)
-		}
+		events = append(events, h.Events...)
 	}
 	over := s.Overlay(events)
 	o.mu.Lock()
@@ -307,6 +330,8 @@ func (o *outage) review(now time.Time, here, late bool) []rotunda.RoomID {
 		own, open := false, false
 		o.mu.Lock()
 		if r := o.rooms[id]; r != nil {
+			r.gone = slices.DeleteFunc(slices.Clone(r.gone), func(h *held) bool { return now.Sub(h.dropped) > settledKeep })
+			o.forget(id, r)
 			for _, h := range r.facts {
 				switch {
 				case s != nil && (h.adopted(s) || s.Phase == room.Ended), s == nil && here && !h.own && now.Sub(h.heard) > otherMax:
@@ -318,7 +343,11 @@ func (o *outage) review(now time.Time, here, late bool) []rotunda.RoomID {
 		}
 		o.mu.Unlock()
 		if len(gone) > 0 {
-			o.drop(id, gone)
+			var seq uint64 // nobody follows the room: nobody is told anything
+			if s != nil {
+				seq = s.Seq
+			}
+			o.drop(id, gone, seq)
 		}
 		if here && open && (own || late && s != nil) {
 			todo = append(todo, id)
@@ -373,7 +402,7 @@ func (l *lens) close() {
 
 // change is a change of the log as it is to be told.
 func (l *lens) change(c Change) Change {
-	facts := l.since()
+	facts := l.since(c.State)
 	over, version := l.o.overAt(l.id, c.State)
 	if c.Before != nil && c.Before == l.base {
 		c.Before = l.last
@@ -394,20 +423,25 @@ func (l *lens) news(s *room.State) (c Change, changed bool, wait <-chan struct{}
 	if version == l.version {
 		return Change{}, false, wait
 	}
-	facts, before := l.since(), l.last
+	facts, before := l.since(s), l.last
 	over, version := l.o.overAt(l.id, s)
 	l.base, l.last, l.version = s, over, version
 	changed = over != before && !(before == nil && over == s) // who resumes has seen the log's own state
 	return Change{State: over, Facts: facts}, changed, wait
 }
 
-// since lists what has been decided without the log and was not told yet.
-func (l *lens) since() []room.Event {
+// since lists what has been decided without the log and was not told yet; s is the state that is told with it.
+func (l *lens) since(s *room.State) []room.Event {
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	var events []room.Event
 	for _, h := range l.entry.facts {
 		if h.version > l.version {
+			events = append(events, h.Events...)
+		}
+	}
+	for _, h := range l.entry.gone {
+		if h.version > l.version && s.Seq < h.settled {
 			events = append(events, h.Events...)
 		}
 	}
