@@ -57,7 +57,7 @@ func startNodes(t *testing.T, n int) *testMesh {
 		web := freeAddress(t)
 		cfg := config.Config{
 			ID: id, Region: region, Host: "127.0.0.1", Data: filepath.Join(dir, string(id)),
-			HTTP: config.HTTP{Listen: web}, Media: config.Media{Listen: "127.0.0.1:0"}, Admin: config.Admin{Listen: "127.0.0.1:0"},
+			HTTP: config.HTTP{Listen: web}, Media: config.Media{Listen: "127.0.0.1:0"}, Admin: config.Admin{Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0"},
 			Cascade: config.Cascade{Listen: freeAddress(t)}, // the others are told of it, so it cannot be 0
 			Gossip:  config.Gossip{Listen: freeAddress(t), KeyFile: filepath.Join(dir, "gossip.key"), Label: "test"},
 			TLS:     config.TLS{CA: filepath.Join(dir, "ca.crt"), Cert: filepath.Join(dir, string(id)+".crt"), Key: filepath.Join(dir, string(id)+".key"), Region: filepath.Join(dir, string(id)+".region")},

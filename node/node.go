@@ -60,6 +60,7 @@ type Node struct {
 	door     atomic.Pointer[api.API] // nil until the control log is there
 
 	web, admin     net.Listener
+	scraped        net.Listener                    // nil: admin has what is scraped, and nobody else
 	webCertificate atomic.Pointer[tls.Certificate] // of http.cert
 	acme           *acme.Manager                   // nil: the page's certificate comes from no authority by itself
 	log            atomic.Pointer[etcdlog.Log]     // nil while there is none
@@ -168,6 +169,11 @@ func (n *Node) openSockets(id *identity.Node) (err error) {
 	if n.admin, err = net.Listen("tcp", n.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
 	}
+	if n.cfg.Admin.MetricsListen != "" {
+		if n.scraped, err = net.Listen("tcp", n.cfg.Admin.MetricsListen); err != nil {
+			return fmt.Errorf("admin.metrics_listen: %w", err)
+		}
+	}
 	if n.web, err = net.Listen("tcp", n.cfg.HTTP.Listen); err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
@@ -236,23 +242,6 @@ func (n *Node) self() rotunda.Member {
 		ID: n.cfg.ID, Region: n.cfg.Region, Version: n.build.Version,
 		Addresses: rotunda.Addresses{HTTP: n.cfg.HTTP.URL, Cascade: n.cfg.Cascade.Advertise},
 	}
-}
-
-// closeSockets undoes openSockets for a node that is not going to run.
-func (n *Node) closeSockets() error {
-	var errs []error
-	for _, l := range []net.Listener{n.admin, n.web} {
-		if l != nil {
-			errs = append(errs, l.Close())
-		}
-	}
-	if n.media != nil {
-		errs = append(errs, n.media.Close())
-	}
-	if n.listeners != nil {
-		errs = append(errs, n.listeners.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // socketBuffer is what UDP sockets ask of the kernel, in bytes: a burst of every session's packets must not be dropped

@@ -28,6 +28,23 @@ const (
 	stopTimeout   = 3 * time.Second
 )
 
+// closeSockets undoes openSockets for a node that is not going to run.
+func (n *Node) closeSockets() error {
+	var errs []error
+	for _, l := range []net.Listener{n.admin, n.scraped, n.web} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	if n.media != nil {
+		errs = append(errs, n.media.Close())
+	}
+	if n.listeners != nil {
+		errs = append(errs, n.listeners.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // openDoor serves the page, and keeps its certificate where an authority gives that by itself: it looks for it behind the door.
 func (n *Node) openDoor(ctx context.Context, door *api.API) error {
 	g, gctx := errgroup.WithContext(ctx)
@@ -118,12 +135,18 @@ func runServer(ctx context.Context, s *http.Server, serve func() error) error {
 	return nil
 }
 
-// serveAdmin serves metrics, health and the operator's verbs, from the very start.
-func (n *Node) serveAdmin(ctx context.Context) error {
+// watched are the calls that change nothing and tell nothing of rooms and people: for who scrapes, and for probes.
+func (n *Node) watched() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", n.metrics.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]bool{"ok": true}) })
 	mux.HandleFunc("GET /readyz", n.readyz)
+	return mux
+}
+
+// serveAdmin serves metrics, health and the operator's verbs, from the very start; and metrics and health alone where that is asked for.
+func (n *Node) serveAdmin(ctx context.Context) error {
+	mux := n.watched()
 	mux.HandleFunc("GET /v1/members", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.mesh.Members()) })
 	mux.HandleFunc("GET /v1/rooms", n.listRooms)
 	mux.HandleFunc("GET /v1/rooms/{room}/trace", n.traceRoom)
@@ -134,8 +157,16 @@ func (n *Node) serveAdmin(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	// A page that somebody on this machine looks at must not give an operator's orders.
 	own := http.NewCrossOriginProtection().Handler(mux)
-	s := &http.Server{Handler: own, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
-	return runServer(ctx, s, func() error { return s.Serve(n.admin) })
+	g, gctx := errgroup.WithContext(ctx)
+	serve := func(l net.Listener, h http.Handler) {
+		s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax}
+		g.Go(func() error { return runServer(gctx, s, func() error { return s.Serve(l) }) })
+	}
+	serve(n.admin, own)
+	if n.scraped != nil {
+		serve(n.scraped, n.watched())
+	}
+	return g.Wait()
 }
 
 // readyz answers whether new people should be sent here, and if not, why not.

@@ -179,6 +179,9 @@ type ControlNode struct {
 type Admin struct {
 	// Listen (admin.listen) is a TCP address. Default "127.0.0.1:9090".
 	Listen string `yaml:"listen" help:"address of metrics, health and operator verbs" example:"127.0.0.1:9090"`
+	// MetricsListen (admin.metrics_listen) is a TCP address that has /metrics, /healthz and /readyz and nothing else, for whoever scrapes and
+	// should not give orders: listen can then stay on the machine itself. Default: none, and listen alone has them.
+	MetricsListen string `yaml:"metrics_listen" help:"address of metrics and health alone, for who scrapes" example:":9091"`
 }
 
 // TLS is who this node is to other nodes; `rotunda certs` makes the files. All but the region's key are needed.

@@ -119,6 +119,9 @@ func (c *Config) checkPorts(k *checker) {
 	k.listen("cascade.listen", c.Cascade.Listen)
 	k.listen("gossip.listen", c.Gossip.Listen)
 	k.listen("admin.listen", c.Admin.Listen)
+	if c.Admin.MetricsListen != "" {
+		k.listen("admin.metrics_listen", c.Admin.MetricsListen)
+	}
 	for i, a := range c.Media.Advertise {
 		if _, err := netip.ParseAddr(a); err == nil {
 			continue
@@ -135,6 +138,7 @@ func (c *Config) checkPorts(k *checker) {
 	used := map[string]string{} // two sockets of one kind on one address cannot both be had
 	for _, socket := range []struct{ key, network, address string }{
 		{"http.listen", "tcp", c.HTTP.Listen}, {"gossip.listen", "tcp", c.Gossip.Listen}, {"admin.listen", "tcp", c.Admin.Listen},
+		{"admin.metrics_listen", "tcp", c.Admin.MetricsListen},
 		{"log.listen_peer", "tcp", c.Log.ListenPeer}, {"log.listen_client", "tcp", c.Log.ListenClient},
 		{"media.listen", "udp", c.Media.Listen}, {"cascade.listen", "udp", c.Cascade.Listen}, {"gossip.listen", "udp", c.Gossip.Listen},
 	} {

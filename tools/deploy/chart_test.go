@@ -281,13 +281,17 @@ func TestChartPorts(t *testing.T) {
 		names := map[string]core.ContainerPort{}
 		for _, p := range c.Ports {
 			names[p.Name] = p
-			if p.Name != "http" && p.Name != "admin" && p.HostPort != p.ContainerPort {
+			if p.Name != "http" && p.Name != "metrics" && p.HostPort != p.ContainerPort {
 				t.Errorf("%s: %s is %d inside and %d outside, and a node says only one", s.name, p.Name, p.ContainerPort, p.HostPort)
 			}
 		}
 		var config struct {
-			HTTP, Media, Cascade, Gossip, Admin struct{ Listen string }
-			Log                                 struct{ Control []any }
+			HTTP, Media, Cascade, Gossip struct{ Listen string }
+			Admin                        struct {
+				Listen  string
+				Metrics string `json:"metrics_listen"`
+			}
+			Log struct{ Control []any }
 		}
 		if err := yaml.Unmarshal([]byte(all["ConfigMap/fra"].(*core.ConfigMap).Data["node.yaml"]), &config); err != nil {
 			t.Fatal(err)
@@ -295,7 +299,7 @@ func TestChartPorts(t *testing.T) {
 		for name, listen := range map[string]string{
 			"http": or(config.HTTP.Listen, ":8080"), "media-udp": or(config.Media.Listen, ":8081"), "media-tcp": or(config.Media.Listen, ":8081"),
 			"cascade": or(config.Cascade.Listen, ":7443"), "gossip-udp": or(config.Gossip.Listen, ":7946"), "gossip-tcp": or(config.Gossip.Listen, ":7946"),
-			"admin": config.Admin.Listen,
+			"metrics": config.Admin.Metrics,
 		} {
 			if got := fmt.Sprintf(":%d", names[name].ContainerPort); got != listen {
 				t.Errorf("%s: the pod opens %s for %s, which listens on %s", s.name, got, name, listen)
@@ -315,8 +319,8 @@ func TestChartPorts(t *testing.T) {
 			for _, p := range rule.Ports {
 				used = append(used, *p.Port)
 				inbound[p.Port.StrVal]++
-				if p.Port.StrVal == "admin" && len(rule.From) == 0 {
-					t.Errorf("%s: everybody may reach the admin port", s.name)
+				if p.Port.StrVal == "metrics" && len(rule.From) == 0 {
+					t.Errorf("%s: everybody may scrape", s.name)
 				}
 			}
 		}
@@ -371,7 +375,7 @@ func TestChartDrains(t *testing.T) {
 	}
 }
 
-// Prometheus finds the admin port of every pod; the rules and dashboards are those of deploy/.
+// Prometheus finds the port of metrics of every pod; the rules and dashboards are those of deploy/.
 func TestChartMonitoring(t *testing.T) {
 	all := objects(t, installs[3].values)
 	m := all["ServiceMonitor/fra"].(*monitoring.ServiceMonitor)

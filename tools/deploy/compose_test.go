@@ -138,7 +138,7 @@ func TestComposeMonitoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, region := range regions {
-		if !strings.Contains(string(b), `"`+region+`:9090"`) {
+		if !strings.Contains(string(b), `"`+region+`:9091"`) {
 			t.Errorf("nobody scrapes %s", region)
 		}
 	}

@@ -93,7 +93,7 @@ func reachable(s instructions.Stage) (ports []string, all bool) {
 	for _, c := range commands[*instructions.ExposeCommand](s) {
 		ports = append(ports, c.Ports...)
 	}
-	want := []string{"8080/tcp", "8081/udp", "8081/tcp", "7443/udp", "7946/udp", "7946/tcp", "2379/tcp", "2380/tcp", "9090/tcp"}
+	want := []string{"8080/tcp", "8081/udp", "8081/tcp", "7443/udp", "7946/udp", "7946/tcp", "2379/tcp", "2380/tcp", "9090/tcp", "9091/tcp"}
 	return ports, !slices.ContainsFunc(want, func(p string) bool { return !slices.Contains(ports, p) })
 }
 

@@ -12,7 +12,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* The configuration file: what the chart knows, and .Values.config over it. What differs between pods comes from the environment. */}}
 {{- define "rotunda.config" -}}
-{{- $config := dict "region" .Values.region "admin" (dict "listen" ":9090")
+{{- $config := dict "region" .Values.region "admin" (dict "metrics_listen" ":9091")
       "gossip" (dict "key_file" "/etc/rotunda/keys/gossip.key")
       "tls" (dict "ca" "/etc/rotunda/keys/ca.crt")
       "tokens" (dict "signing_key" "/etc/rotunda/keys/token.key") }}
