@@ -146,11 +146,14 @@ func TestKilledChild(t *testing.T) {
 	if len(ids) != log.site.Rooms {
 		t.Fatalf("%d rooms, want %d", len(ids), log.site.Rooms)
 	}
-	n.checkAcks(store, ids, seen)
+	begun := n.checkAcks(store, ids, seen)
 	if t.Failed() {
 		return
 	}
 	fmt.Println("checked")
+	for _, a := range begun {
+		n.again(a)
+	}
 	if log.site.Kind == "end" {
 		return
 	}
@@ -179,9 +182,14 @@ func (n *node) readRooms(store *etcdlog.Log) []roomID {
 // decide gives commands to a room for ever and says what became of them. One room lets the log go away now and then.
 func (n *node) decide(log *dying, id roomID, first bool) {
 	for i := 0; ; i++ {
-		ctx := WithKey(n.t.Context(), fmt.Sprintf("%d-%d", log.site.Round, i))
+		key := fmt.Sprintf("%d-%d", log.site.Round, i)
+		ctx := WithKey(n.t.Context(), key)
+		away := first && i%25 == 3
+		if !away {
+			fmt.Println(ack{room: id, what: ackBegun, id: key})
+		}
 		switch {
-		case first && i%25 == 3:
+		case away:
 			log.away.Store(true)
 			n.setAvailable(errAway, false)
 			n.say(ctx, id, ada, room.Edit{Title: new(fmt.Sprint("Talk ", i))}) // gives: refused
@@ -190,12 +198,28 @@ func (n *node) decide(log *dying, id roomID, first bool) {
 			}
 			log.away.Store(false)
 			n.setAvailable(nil, false)
-		case i%10 == 9:
-			n.say(ctx, id, bob, room.End{})
 		default:
-			n.say(ctx, id, ada, room.Publish{Node: "n1"})
+			n.ordinary(ctx, id, i)
 		}
 	}
+}
+
+// ordinary is command number i of a life: it gives no cause to do without the log.
+func (n *node) ordinary(ctx context.Context, id roomID, i int) {
+	if i%10 == 9 {
+		n.say(ctx, id, bob, room.End{})
+		return
+	}
+	n.say(ctx, id, ada, room.Publish{Node: "n1"})
+}
+
+// again gives a command again under its key, as somebody does who got no answer.
+func (n *node) again(begun ack) {
+	var round, i int
+	if _, err := fmt.Sscanf(begun.id, "%d-%d", &round, &i); err != nil {
+		n.t.Fatal(err)
+	}
+	n.ordinary(WithKey(n.t.Context(), begun.id), begun.room, i)
 }
 
 // say does it and says so.
@@ -235,8 +259,9 @@ type kept struct {
 	times map[string]int // by the event's id
 }
 
-// checkAcks reads from standard input what the processes before have said, and compares it with what is there.
-func (n *node) checkAcks(store *etcdlog.Log, ids []roomID, seen *witness) {
+// checkAcks reads from standard input what the processes before have said, and compares it with what is there. It returns what
+// they have begun and not ended.
+func (n *node) checkAcks(store *etcdlog.Log, ids []roomID, seen *witness) (begun []ack) {
 	t := n.t
 	if _, err := os.Stat(seen.path + ".damaged"); err == nil {
 		t.Error("the witness was half a file")
@@ -264,6 +289,8 @@ func (n *node) checkAcks(store *etcdlog.Log, ids []roomID, seen *witness) {
 		k := rooms[a.room]
 		known, readable := k.at[a.at.Seq]
 		switch {
+		case a.what == ackBegun:
+			begun = append(begun, a)
 		case a.what == ackRefused && k.times[a.id] > 0:
 			t.Errorf("%v, and is in the log", a)
 		case a.what == ackWitness:
@@ -284,6 +311,7 @@ func (n *node) checkAcks(store *etcdlog.Log, ids []roomID, seen *witness) {
 			}
 		}
 	}
+	return begun
 }
 
 func readKept(t *testing.T, store *etcdlog.Log, id roomID) kept {

@@ -69,6 +69,7 @@ const (
 	ackKept    = "kept"    // by the log: the position is one of its chain, and the command's first event is there
 	ackFact    = "fact"    // without the log, which is to have it later
 	ackRefused = "refused" // nothing has happened
+	ackBegun   = "begun"   // a command, by its key: the next process gives it again if nobody said what became of it
 	ackWitness = "witness" // the file of the last positions is on the disk, and has this one
 )
 
@@ -96,8 +97,9 @@ func parseAck(line string) (a ack, err error) {
 
 // A process that decides about rooms is killed at every step by which it changes the disk, again and again, over one folder:
 // what it appends and folds, the decisions that it keeps while the log is away, and the file of what it has seen. The next
-// process finds all that was acknowledged, in the same order and once, and nothing that was refused; and neither half a file
-// nor a log that folding has left unreadable.
+// process finds all that was acknowledged, in the same order and once, and nothing that was refused; what was begun and not
+// answered it is told again under the same key, and that is there once, too. There is neither half a file nor a log that folding
+// has left unreadable.
 func TestKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s, err := strconv.ParseUint(os.Getenv("ROTUNDA_SEED"), 10, 64); err == nil {
@@ -144,12 +146,13 @@ type killing struct {
 
 	recent          []ack // of the last process
 	last, witnessed map[roomID]ack
+	begun           map[roomID]ack // nobody has said what became of it
 }
 
 func newKilling(t *testing.T, seed uint64, rooms int) *killing {
 	return &killing{
 		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), dir: t.TempDir(), rooms: rooms,
-		last: map[roomID]ack{}, witnessed: map[roomID]ack{},
+		last: map[roomID]ack{}, witnessed: map[roomID]ack{}, begun: map[roomID]ack{},
 	}
 }
 
@@ -205,7 +208,7 @@ func (k *killing) life(at kill) {
 		k.t.Fatal(err)
 	}
 	var in, out, problems bytes.Buffer
-	for _, acks := range []map[roomID]ack{k.last, k.witnessed} {
+	for _, acks := range []map[roomID]ack{k.last, k.witnessed, k.begun} {
 		for _, a := range acks {
 			fmt.Fprintln(&in, a)
 		}
@@ -239,7 +242,14 @@ func (k *killing) life(at kill) {
 }
 
 func (k *killing) note(a ack) {
+	if a.what == ackBegun {
+		k.begun[a.room] = a
+		return
+	}
 	k.recent = append(k.recent, a)
+	if a.what != ackWitness {
+		delete(k.begun, a.room)
+	}
 	switch a.what {
 	case ackKept:
 		k.decisions++
