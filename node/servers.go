@@ -1,12 +1,15 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"strings"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"rotunda/control/api"
 	"rotunda/control/room"
 	"rotunda/node/card"
+	"rotunda/node/config"
 	"rotunda/node/web"
 	"rotunda/node/whip"
 )
@@ -57,8 +61,13 @@ func (n *Node) openDoor(ctx context.Context, door *api.API) error {
 
 // serveWeb serves the web client, the API and the media sessions' HTTP.
 func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
+	relays, err := openRelays(n.cfg.TURN)
+	if err != nil {
+		return err
+	}
 	media := whip.New(whip.Config{
-		Admit: door.AdmitSession, Authenticate: door.Authenticate, Problem: api.WriteProblem, Open: n.open, Metrics: n.metrics,
+		Relays: relays,
+		Admit:  door.AdmitSession, Authenticate: door.Authenticate, Problem: api.WriteProblem, Open: n.open, Metrics: n.metrics,
 		Refused: func(r *http.Request, q whip.Refusal) { n.refused(door, r, q) },
 	})
 	mux := http.NewServeMux()
@@ -84,6 +93,31 @@ func (n *Node) serveWeb(ctx context.Context, door *api.API) error {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
 	return runServer(ctx, s, func() error { return serve(n.web) })
+}
+
+// openRelays reads what people are told of relays.
+func openRelays(cfg config.TURN) (whip.Relays, error) {
+	r := whip.Relays{URLs: cfg.URLs, Username: cfg.Username}
+	for _, f := range []struct {
+		key, name string
+		to        func([]byte)
+	}{
+		{"turn.secret_file", cfg.SecretFile, func(b []byte) { r.Secret = b }},
+		{"turn.password_file", cfg.PasswordFile, func(b []byte) { r.Password = string(b) }},
+	} {
+		if f.name == "" {
+			continue
+		}
+		b, err := os.ReadFile(f.name)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", f.key, err)
+		}
+		if b = bytes.TrimSpace(b); len(b) == 0 || bytes.ContainsAny(b, "\r\n") {
+			return r, fmt.Errorf("%s: %s has to have one line", f.key, f.name)
+		}
+		f.to(b)
+	}
+	return r, nil
 }
 
 // cardOf is what a room shows of itself where its link is pasted: what the lobby says of it, and nothing of one that is kept in regions.

@@ -44,6 +44,7 @@ type Config struct {
 	TLS     TLS     `yaml:"tls"`
 	Tokens  Tokens  `yaml:"tokens"`
 	OIDC    OIDC    `yaml:"oidc"`
+	TURN    TURN    `yaml:"turn"`
 	Limits  Limits  `yaml:"limits"`
 
 	// WAN (wan) delays what this node sends to the nodes of a region by that long, one way, to try a mesh on one machine
@@ -229,6 +230,20 @@ type OIDC struct {
 	RedirectURL string `yaml:"redirect_url" help:"where the provider sends people back to" example:"https://fra-1.example.org/v1/sign-in/callback"`
 	// Scopes (oidc.scopes) are asked for beside openid. Default: profile, for the name.
 	Scopes []string `yaml:"scopes" help:"scopes to ask for beside openid" example:"[profile, email]"`
+}
+
+// TURN is relays for people whose networks let nothing out to the node's media port. The node tells them to whoever opens a media session, by
+// Link headers (RFC 9725 §4.6), and runs none itself: coturn does, for example, with use-auth-secret.
+type TURN struct {
+	// URLs (turn.urls) are the relays (RFC 7065). Default: none.
+	URLs []string `yaml:"urls" help:"TURN servers to tell people of" example:"['turns:turn.example.org:443?transport=tcp']"`
+	// SecretFile (turn.secret_file) is a file with what node and relay share (static-auth-secret of coturn): everybody gets a password of their own,
+	// good for 12 hours. Needed with urls, or username.
+	SecretFile string `yaml:"secret_file" help:"file of the secret that is shared with the relay" example:"/etc/rotunda/turn.secret"`
+	// Username (turn.username) goes with password_file, in place of secret_file: the same for everybody. Default: none.
+	Username string `yaml:"username" help:"name that everybody has at the relay" example:"rotunda"`
+	// PasswordFile (turn.password_file) is a file with the password of username; whoever opens a session is told it. Default: none.
+	PasswordFile string `yaml:"password_file" help:"file of the password that everybody is told" example:"/etc/rotunda/turn.password"`
 }
 
 // Limits is what this node takes at most, and what one caller may. An address is an IPv4 address or an IPv6 network of 64 bits. A new value

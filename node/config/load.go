@@ -190,7 +190,7 @@ func (l *loader) placed(p Problem) Problem {
 // namesSecret reports whether people may paste a secret itself where the key wants the name of its file.
 func namesSecret(key string) bool {
 	switch key {
-	case "http.key", "tls.key", "tls.region", "gossip.key_file", "tokens.signing_key", "oidc.client_secret_file":
+	case "http.key", "tls.key", "tls.region", "gossip.key_file", "tokens.signing_key", "oidc.client_secret_file", "turn.secret_file", "turn.password_file":
 		return true
 	}
 	return false
@@ -207,7 +207,7 @@ func meant(word string) string {
 func (c *Config) resolve(folder string) {
 	names := []*string{
 		&c.Data, &c.HTTP.Cert, &c.HTTP.Key, &c.ACME.Roots, &c.Gossip.KeyFile, &c.TLS.CA, &c.TLS.Cert, &c.TLS.Key, &c.TLS.Region, &c.Tokens.SigningKey,
-		&c.OIDC.ClientSecretFile,
+		&c.OIDC.ClientSecretFile, &c.TURN.SecretFile, &c.TURN.PasswordFile,
 	}
 	for i := range c.Tokens.Verify {
 		names = append(names, &c.Tokens.Verify[i])

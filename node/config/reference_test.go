@@ -96,7 +96,7 @@ func kind(key string, v reflect.Value) string {
 
 var fileKeys = map[string]bool{
 	"http.cert": true, "acme.roots": true, "http.key": true, "gossip.key_file": true, "tls.ca": true, "tls.cert": true, "tls.key": true, "tls.region": true,
-	"tokens.signing_key": true, "oidc.client_secret_file": true,
+	"tokens.signing_key": true, "oidc.client_secret_file": true, "turn.secret_file": true, "turn.password_file": true,
 }
 
 func reference(t *testing.T) string {
@@ -191,12 +191,14 @@ func TestReferenceDefaults(t *testing.T) {
 
 // Every example can be given as it stands: in a file, and one by one beside a good configuration.
 func TestReferenceExamples(t *testing.T) {
-	excludes := map[string]bool{"log.endpoints": true, "log.join": true, "acme.hosts": true, "acme.email": true, "acme.roots": true} // of log.control, of a node that keeps a log for itself, and of http.cert
+	excludes := map[string]bool{"log.endpoints": true, "log.join": true, "acme.hosts": true, "acme.email": true, "acme.roots": true,
+		"turn.username": true, "turn.password_file": true} // of log.control, of a node that keeps a log for itself, of http.cert, and of turn.secret_file
 	var all strings.Builder
 	section := ""
 	dir := filepath.Dir(folder(t, good))
 	here := strings.NewReplacer("/etc/rotunda/backend.pub", "token.pub", "/etc/rotunda/fra-1.crt", "node.crt", "/etc/rotunda/fra-1.key", "node.key",
 		"/etc/rotunda/fra-1.region", "node.key", "/etc/rotunda/web.crt", "node.crt", "/etc/rotunda/web.key", "node.key", "/etc/rotunda/oidc.secret", "node.key",
+		"/etc/rotunda/turn.secret", "node.key",
 		"/etc/rotunda/", "") // the files that folder has made
 	var c Config
 	for _, f := range leaves(reflect.ValueOf(&c).Elem(), "") {
@@ -226,7 +228,8 @@ func TestReferenceExamples(t *testing.T) {
 	if _, err := Load(path, nil, nil); err != nil {
 		t.Errorf("the examples together:\n%v\nin\n%s", err, all.String())
 	}
-	for _, alone := range []string{"log:\n  endpoints: ['etcd-1.example.org:2379']\n", "log:\n  join: true\n", "http: {url: 'https://fra-1.example.org'}\nacme: {hosts: [fra-1.example.org], email: ops@example.org, roots: ca.crt}\n"} {
+	for _, alone := range []string{"log:\n  endpoints: ['etcd-1.example.org:2379']\n", "log:\n  join: true\n", "http: {url: 'https://fra-1.example.org'}\nacme: {hosts: [fra-1.example.org], email: ops@example.org, roots: ca.crt}\n",
+		"turn: {urls: ['turns:turn.example.org:443?transport=tcp'], username: rotunda, password_file: node.key}\n"} {
 		if _, err := Load(folder(t, good+alone), nil, nil); err != nil {
 			t.Errorf("%s: %v", alone, err)
 		}

@@ -51,6 +51,7 @@ func (c Config) check() Problems {
 	c.checkLog(k)
 	c.checkSecrets(k)
 	c.checkOIDC(k)
+	c.checkTURN(k)
 	c.checkLimits(k)
 	for _, region := range slices.Sorted(maps.Keys(c.WAN)) {
 		key := "wan." + string(region)
@@ -237,6 +238,30 @@ func (c *Config) checkLimits(k *checker) {
 	}
 }
 
+func (c *Config) checkTURN(k *checker) {
+	t := c.TURN
+	k.file("turn.secret_file", t.SecretFile, "")
+	k.file("turn.password_file", t.PasswordFile, "")
+	for i, s := range t.URLs {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "turn" && u.Scheme != "turns" || u.Opaque == "" || strings.ContainsAny(s, "<>\" \t") {
+			k.fail(fmt.Sprintf("turn.urls[%d]", i), "%.80q is not like turns:turn.example.org:443?transport=tcp", s)
+		}
+	}
+	shared, fixed := t.SecretFile != "", t.Username != "" || t.PasswordFile != ""
+	switch {
+	case len(t.URLs) == 0 && (shared || fixed):
+		k.fail("turn.urls", "needed: without relays there is nothing to sign in to")
+	case len(t.URLs) == 0:
+	case shared == fixed:
+		k.fail("turn.secret_file", "needed, or username and password_file: one of both, since a relay for everybody is everybody's")
+	case fixed && (t.Username == "" || t.PasswordFile == ""):
+		k.fail("turn.username", "turn.username and turn.password_file go together: one is missing")
+	case strings.ContainsAny(t.Username, "\"\\"):
+		k.fail("turn.username", "it has a quote or a backslash in it")
+	}
+}
+
 func (c *Config) checkOIDC(k *checker) {
 	o := c.OIDC
 	if o.Issuer == "" {
@@ -372,6 +397,8 @@ func (c Config) checkFiles() Problems {
 	look("tls.region", c.TLS.Region, true)
 	look("tokens.signing_key", c.Tokens.SigningKey, true)
 	look("oidc.client_secret_file", c.OIDC.ClientSecretFile, true)
+	look("turn.secret_file", c.TURN.SecretFile, true)
+	look("turn.password_file", c.TURN.PasswordFile, true)
 	for i, name := range c.Tokens.Verify {
 		look(fmt.Sprintf("tokens.verify[%d]", i), name, false)
 	}

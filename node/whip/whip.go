@@ -95,6 +95,8 @@ type Config struct {
 	Problem func(http.ResponseWriter, *http.Request, error)
 	// Open checks whether the session may be and opens it. ctx ends with the request.
 	Open func(ctx context.Context, r Request) (s Session, answer string, err error)
+	// Relays are told to whoever opens a session; the zero value: there are none.
+	Relays Relays
 	// Refused hears of every request that was refused, after the answer; nil: nobody does.
 	Refused func(*http.Request, Refusal)
 	// Metrics may be nil.
@@ -256,6 +258,9 @@ func (h *handler) open(w http.ResponseWriter, r *http.Request, kind Kind) {
 	h.sessions.add(e)
 	w.Header().Set("Location", fmt.Sprintf("/v1/rooms/%s/%s/%s", room, kind, session.ID()))
 	w.Header().Set("ETag", e.tag)
+	for _, link := range h.Relays.Links(claims.User, time.Now()) {
+		w.Header().Add("Link", link)
+	}
 	w.Header().Set("Content-Type", offerType)
 	w.WriteHeader(http.StatusCreated) // OBS takes nothing else
 	_, _ = io.WriteString(w, answer)

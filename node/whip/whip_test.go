@@ -49,14 +49,14 @@ type bench struct {
 	sessions []*fakeSession
 }
 
-func newBench(t testing.TB) *bench {
+func newBench(t testing.TB, edits ...func(*Config)) *bench {
 	b := &bench{}
 	t.Cleanup(func() {
 		for _, s := range b.sessions {
 			s.Close()
 		}
 	})
-	b.Handler = New(Config{
+	cfg := Config{
 		Authenticate: func(r *http.Request) (token.Claims, error) {
 			who, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 			if !ok {
@@ -87,7 +87,11 @@ func newBench(t testing.TB) *bench {
 			b.sessions = append(b.sessions, s)
 			return s, "v=0\r\nanswer", nil
 		},
-	})
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	b.Handler = New(cfg)
 	return b
 }
 

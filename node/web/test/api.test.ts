@@ -50,7 +50,7 @@ describe("api", () => {
   test("an offer answers the SDP and where the session lives", async () => {
     const { api: client, asked } = api(() => new Response("v=0 answer", { status: 201, headers: { Location: "/v1/rooms/k3/whep/s1" } }));
     const got = await client.offer("http://a", "k3", "whep", "v=0 offer", new AbortController().signal);
-    assert.deepEqual(got, { answer: "v=0 answer", session: "http://a/v1/rooms/k3/whep/s1" });
+    assert.deepEqual(got, { answer: "v=0 answer", session: "http://a/v1/rooms/k3/whep/s1", relays: [] });
     assert.equal(asked[0]?.url, "http://a/v1/rooms/k3/whep"); // which need not be the node of all else
     assert.equal(header(asked[0], "Content-Type"), "application/sdp");
   });

@@ -1,5 +1,7 @@
 import { RoomApi } from "./room-api.ts";
 import { readProblem } from "./problem.ts";
+import type { Relay } from "./relays.ts";
+import { relaysOf } from "./relays.ts";
 import type { Asking, View } from "./view.ts";
 import { asView } from "./view.ts";
 
@@ -18,6 +20,13 @@ export interface Summary {
   endedAt?: string | null;
   locked?: boolean;
   seq?: number;
+}
+
+/** A media session as the node has answered for it. */
+export interface Offered {
+  answer: string; // SDP
+  session: string | null; // its URL
+  relays: Relay[];
 }
 
 /** A person and the token that proves it. */
@@ -189,9 +198,9 @@ export class Api {
 
   /**
    * offer posts an SDP offer to a node's WHIP or WHEP endpoint for the room (RFC 9725 §4.2) and answers the node's SDP and where the
-   * session lives, to be deleted at the end. The caller bounds the wait with signal.
+   * session lives, to be deleted at the end, and what relays there are for networks that do not let media out to the node. The caller bounds the wait with signal.
    */
-  async offer(base: string, room: string, kind: "whip" | "whep", sdp: string, signal: AbortSignal): Promise<{ answer: string; session: string | null }> {
+  async offer(base: string, room: string, kind: "whip" | "whep", sdp: string, signal: AbortSignal): Promise<Offered> {
     const path = `${roomPath(room)}/${kind}`;
     const init = { method: "POST", headers: { "Content-Type": "application/sdp" }, body: sdp, signal };
     const response = await this.#ask(path, init, base);
@@ -199,6 +208,7 @@ export class Api {
     return {
       answer: await response.text(),
       session: location === null ? null : new URL(location, response.url || base + path).href,
+      relays: relaysOf(response.headers.get("Link") ?? ""),
     };
   }
 

@@ -1,13 +1,20 @@
 import type { Api } from "../core/api.ts";
+import type { Relay } from "../core/relays.ts";
 
 /** Longest wait from the offer to the first encrypted packet. */
 const connectMs = 10_000;
 /** How long a connection may be "disconnected" before it is given up: ICE consent comes back by itself from a short hole. */
 const disconnectedMs = 2_500;
 
+/** The same where relays are there to be tried next: a network that lets nothing out says nothing either. */
+const directMs = 4_000;
+
+/** Relays that are in use, since there was no connection without. Nobody is taken round by a relay who need not be. */
+let relays: Relay[] = [];
+
 /** openPeer makes a connection as every use of it here needs it: one transport, whatever the number of tracks. */
 export function openPeer(): RTCPeerConnection {
-  return new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  return new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: relays });
 }
 
 /**
@@ -28,14 +35,24 @@ export async function negotiate(options: {
   const limit = new AbortController();
   const abort = () => limit.abort(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
-  const timer = setTimeout(() => limit.abort(new Error("no connection in time")), connectMs);
+  let timer = setTimeout(() => limit.abort(new Error("no connection in time")), connectMs);
+  let offered: Relay[] = [];
   try {
     signal.throwIfAborted();
     await peer.setLocalDescription();
-    const { answer, session } = await api.offer(base, room, kind, peer.localDescription?.sdp ?? "", limit.signal);
+    const { answer, session, relays: told } = await api.offer(base, room, kind, peer.localDescription?.sdp ?? "", limit.signal);
     options.accepted(session);
+    offered = told;
+    if (offered.length > 0 && relays.length === 0) {
+      clearTimeout(timer);
+      timer = setTimeout(() => limit.abort(new Error("no direct connection in time")), directMs);
+    }
     await peer.setRemoteDescription({ type: "answer", sdp: answer });
     await connected(peer, limit.signal);
+    if (relays.length > 0) relays = offered; // with a fresh password, for the next time
+  } catch (error) {
+    if (!signal.aborted && offered.length > 0) relays = offered;
+    throw error;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", abort);
