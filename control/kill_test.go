@@ -32,6 +32,9 @@ const killRooms = 48
 // killLife is how long a process of the longer run works at most.
 const killLife = 20 * time.Second
 
+// killLast is how long one works at most that does not come to where it is to be killed: the next one says what is wrong with it.
+const killLast = 2 * time.Minute
+
 // killParts is how many folders processes are killed over side by side.
 const killParts = 3
 
@@ -170,7 +173,7 @@ func (k *killing) few() bool { return k.decisions < k.rounds || k.refused == 0 }
 
 // round is the life of a process that is killed.
 func (k *killing) round(at kill) {
-	at.N, at.Delay = 1, time.Duration(k.random.IntN(400))*time.Microsecond
+	at.N, at.At, at.Delay = 1, killLast, time.Duration(k.random.IntN(400))*time.Microsecond
 	switch {
 	case at.Kind == "moment":
 		at.Delay = time.Duration(k.random.IntN(1200)) * time.Millisecond
