@@ -51,7 +51,7 @@ For figures that mean something give server and load a processor each (taskset).
 meanwhile: wrong-password, replay, unchecked, half-open, or all; do that to your own servers only.
 
 Ctrl-C ends the load and tells what was measured. Exit status 1: nobody could join.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(c *cobra.Command, args []string) error { return runBench(c.Context(), t, args[0], o) },
 	}
 	c.Flags().IntVar(&o.Listeners, "listeners", 100, "how many listen")

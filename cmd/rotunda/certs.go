@@ -41,7 +41,7 @@ Nothing is ever overwritten: a node's next certificate goes to another folder, a
 	node := &cobra.Command{
 		Use:   "node NAME --region REGION [--host HOST]…",
 		Short: "Make a node's certificate and keys: NAME.crt, NAME.key and NAME.region",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r.ID, r.Region = rotunda.NodeID(args[0]), rotunda.Region(region)
 			if err := r.Valid(); err != nil {
@@ -102,7 +102,7 @@ func newCertsRegion(t *terminal, dir *string) *cobra.Command {
 		Short: "Make the key of a node's region for a node that has its certificate: NAME.region",
 		Long: `After the authority has changed, put the old file's content behind the new one's: the first key
 is for new rooms, the others open those that are there.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(_ *cobra.Command, args []string) error {
 			id, region := rotunda.NodeID(args[0]), rotunda.Region(standing)
 			if err := errors.Join(id.Valid(), region.Valid()); err != nil {

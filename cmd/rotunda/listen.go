@@ -44,7 +44,7 @@ The file keeps time: what was lost or silent is as long in it as it was. The sum
   sessions            1, and one more for each node that was left or died
 A node that dies or is drained is left for another one; what could not be heard meanwhile counts as missing.
 Without --token you are a guest, where the node takes guests.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case o.duration < 0:

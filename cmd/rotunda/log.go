@@ -193,7 +193,7 @@ func newRestore(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Put a backup into a log that is empty, and verify it",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {
@@ -251,7 +251,7 @@ func newLogAdd(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "add PEER",
 		Short: "Prepare the log for one more node, at https://HOST:PORT",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			member, err := json.Marshal(map[string]string{"peer": args[0]})
 			if err != nil {
@@ -274,7 +274,7 @@ func newLogRemove(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "remove NODE",
 		Short: "Take a node, alive or dead, out of those that keep the log",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			body, err := askAdmin(c.Context(), admin, http.MethodDelete, "/v1/log/members/"+url.PathEscape(args[0]), nil)
 			if err != nil {

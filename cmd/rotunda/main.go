@@ -71,6 +71,14 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
+// oneArgument wants the one that the command's line of use names.
+func oneArgument(c *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	return usagef("want `%s`, got %d arguments", c.UseLine(), len(args))
+}
+
 func newRoot(t *terminal) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rotunda",

@@ -48,7 +48,7 @@ func TestExitStatus(t *testing.T) {
 		{"certs", exitDone, ""},
 		{"lissten", exitUsage, `unknown command "lissten"`},
 		{"certs made", exitUsage, ""},
-		{"listen", exitUsage, "accepts 1 arg(s), received 0"},
+		{"listen", exitUsage, "want `rotunda listen ROOM_URL [--out heard.opus] [flags]`, got 0 arguments"},
 		{"listen http://127.0.0.1:1", exitUsage, "which room?"},
 		{"listen k3v9", exitUsage, "is not a room's link"},
 		{"listen http://127.0.0.1:1/x/k3v9", exitUsage, "is not a room's link"},

@@ -48,7 +48,7 @@ Whoever is not on the room's stage asks to speak and waits for a host's approval
 address a new room is opened, you are its host, its link is printed, and it ends when you are done
 (unless --keep); with --regions its sound and its content never leave these. Without --token you are
 a guest, where the node takes guests.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument,
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.duration < 0 {
 				return usagef("--duration %v is negative", o.duration)
