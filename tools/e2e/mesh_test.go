@@ -55,9 +55,8 @@ func builtBinary(t *testing.T) string {
 	return filepath.Join(root(t), "bin", "rotunda")
 }
 
-// startMeshOf is startMesh with a binary, regions (a node for each time that one is named) and settings in the environment of
-// one's choice.
-func startMeshOf(t *testing.T, binary string, regions []string, env ...string) *mesh {
+// startMeshOf is startMesh with a binary and regions of one's choice, a node for each time that one is named.
+func startMeshOf(t *testing.T, binary string, regions []string) *mesh {
 	t.Helper()
 	if _, err := os.Stat(binary); err != nil {
 		t.Fatalf("there is no binary to test: run `make build` first (%v)", err)
@@ -71,7 +70,7 @@ func startMeshOf(t *testing.T, binary string, regions []string, env ...string) *
 		m.urls = append(m.urls, fmt.Sprintf("http://127.0.0.1:%d", port+i))
 	}
 	up := exec.Command(binary, "up", "--regions", strings.Join(regions, ","), "--http", fmt.Sprintf("127.0.0.1:%d", port), "--data", m.data)
-	up.Stdout, up.Stderr, up.Env = m.output, m.output, append(os.Environ(), env...)
+	up.Stdout, up.Stderr = m.output, m.output
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
