@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"rotunda"
 )
 
 // rotation is a mesh whose keys are replaced while it runs.
