@@ -166,6 +166,14 @@ func (m *mesh) inTmux(t *testing.T, admin, room string) {
 			t.Errorf("%q is wider than the screen", l)
 		}
 	}
+	tmux("-f", config, "new-session", "-d", "-x", "80", "-y", "24", "-s", "members", "exec "+binary+" members --admin "+admin)
+	members := shown("members", "the members in 80 columns", m.ids[0], m.ids[1], m.ids[2], "REGION", "alive")
+	keep(t, "members-80x24.txt", members)
+	for _, l := range strings.Split(members, "\n") {
+		if len([]rune(strings.TrimRight(l, " "))) > 80 || strings.HasPrefix(l, "http") {
+			t.Errorf("%q does not fit the screen", l)
+		}
+	}
 	start("dumb", "exec env TERM=dumb ")
 	keep(t, "top-dumb.txt", shown("dumb", "lines after lines in a dumb terminal", room, "seen by"))
 	for _, session := range []string{"top", "dumb"} {
