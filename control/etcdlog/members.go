@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/membership"
 
@@ -72,12 +73,54 @@ func (l *Log) RemoveMember(ctx context.Context, nameOrPeer string) error {
 		if len(resp.Members) == 1 {
 			return fmt.Errorf("control node %s is the last one", nameOrPeer)
 		}
-		if _, err := l.client.MemberRemove(ctx, m.ID); err != nil {
+		if _, err := l.client.MemberRemove(ctx, m.ID); err != nil && !l.gone(ctx, m.ID) {
 			return fmt.Errorf("control node %s: %w", nameOrPeer, err)
 		}
-		return l.disarm(ctx, m.ID)
+		if err := soon(ctx, func(ctx context.Context) error { return l.disarm(ctx, m.ID) }); err != nil {
+			return fmt.Errorf("control node %s is out of the cluster, and appends may be refused until the alarm about it is taken back: %w", nameOrPeer, err)
+		}
+		return nil
 	}
 	return fmt.Errorf("control node %s: %w", nameOrPeer, ErrUnknownMember)
+}
+
+const (
+	// leaderMax is how long the others may take to have a leader again: it may have been the leader that was removed.
+	leaderMax = 20 * time.Second
+	// leaderTry bounds one try to reach it, leaderPause is the time between two.
+	leaderTry, leaderPause = 2 * time.Second, 100 * time.Millisecond
+)
+
+// soon tries f until it works, for leaderMax at most, and returns what it said last.
+func soon(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, leaderMax)
+	defer cancel()
+	for {
+		tctx, cancel := context.WithTimeout(ctx, leaderTry)
+		err := f(tctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(leaderPause):
+		}
+	}
+}
+
+// gone reports whether a member is none any more: whoever asked for its removal may have got no answer, and asking again would be
+// told that there is no such member.
+func (l *Log) gone(ctx context.Context, member uint64) (gone bool) {
+	err := soon(ctx, func(ctx context.Context) error {
+		resp, err := l.client.MemberList(ctx)
+		if err == nil {
+			gone = !slices.ContainsFunc(resp.Members, func(m *etcdserverpb.Member) bool { return m.ID == member })
+		}
+		return err
+	})
+	return err == nil && gone
 }
 
 // disarm takes back the alarms about a member that is gone.
