@@ -199,7 +199,7 @@ func restricted(before *room.State, c control.Change) map[decision]time.Time {
 
 // expel ends the sessions of people who are refused or were just removed, and everybody's when the room is over. Called with
 // r.mu held.
-func (r *roomServer) expel(was *room.State, c control.Change) {
+func (r *roomServer) expel(c control.Change) {
 	gone := map[rotunda.UserID]bool{}
 	now := time.Now()
 	for _, e := range append(slices.Clip(c.Facts), c.Event) {
@@ -212,21 +212,10 @@ func (r *roomServer) expel(was *room.State, c control.Change) {
 		}
 	}
 	for _, p := range *r.audience.players.Load() {
-		if r.state.Phase == room.Ended || gone[p.user] || p.user != "" && removedSince(was, r.state, p.user) || p.user != "" && r.state.Banned(p.user) {
+		if r.state.Phase == room.Ended || gone[p.user] || p.user != "" && r.state.Banned(p.user) {
 			p.session.Close()
 		}
 	}
-}
-
-// removedSince reports whether somebody was removed between two states: a node that is far behind gets the room's state in place
-// of the changes that lead to it.
-func removedSince(before, after *room.State, u rotunda.UserID) bool {
-	if before == nil {
-		return false
-	}
-	was, _ := before.Removed(u)
-	is, removed := after.Removed(u)
-	return removed && is.At.After(was.At)
 }
 
 // historyAge is how old a decision is that is not measured: it is read again, not enforced.
@@ -249,7 +238,7 @@ func (r *roomServer) enforce(was *room.State, c control.Change) {
 		r.enforced.finish(time.Now(), c.Event.User, c.Event.At)
 	}
 	r.reconcile()
-	r.expel(was, c)
+	r.expel(c)
 	now := time.Now()
 	for _, w := range before {
 		if slices.Contains(players, w.user) && r.state.Banned(w.user) {

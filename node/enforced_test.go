@@ -139,25 +139,3 @@ func TestOneDecisionIsMeasuredOnce(t *testing.T) {
 	heard(1)
 	measured(decisions + 1)
 }
-
-// Who was removed is expelled by whoever learns of it from a state, too, once, and not who comes back after that.
-func TestRemovedSince(t *testing.T) {
-	at := time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
-	before := room.New("r")
-	before.Apply(room.Event{Seq: 1, At: at, Type: room.EventCreated, User: "ada", By: "ada", Node: "n1"})
-	after := before.Clone()
-	after.Apply(room.Event{Seq: 2, At: at.Add(time.Second), Type: room.EventRemoved, User: "bob", By: "ada"})
-	again := after.Clone()
-	again.Apply(room.Event{Seq: 3, At: at.Add(time.Minute), Type: room.EventRemoved, User: "bob", By: "ada"})
-	for what, got := range map[string]bool{
-		"removed":                  removedSince(before, after, "bob"),
-		"removed again":            removedSince(after, again, "bob"),
-		"not known any longer":     !removedSince(after, after, "bob"),
-		"somebody else":            !removedSince(before, after, "cyd"),
-		"the first state there is": !removedSince(nil, after, "bob"),
-	} {
-		if !got {
-			t.Errorf("%s: wrong", what)
-		}
-	}
-}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,18 +79,6 @@ func (h *home) set(sources []duty.Pull, other *duty.Pull) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sources, h.other = sources, other
-	h.pull()
-}
-
-// only mutes those of the sources who are not to be heard, for good: of a home that is retired.
-func (h *home) only(heard func(duty.Pull) bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	sources := slices.Clone(h.sources)
-	for i, p := range sources {
-		sources[i].Muted = p.Muted || !heard(p)
-	}
-	h.sources = sources
 	h.pull()
 }
 

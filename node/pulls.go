@@ -130,7 +130,7 @@ func (ps *pulls) set(want []duty.Pull) {
 			ps.old = append(ps.old, p)
 		default:
 			p.sub.Close()
-			if stay[p.SSRC] == nil || !stay[p.SSRC].audible() { // else the new session is heard in its place
+			if stay[p.SSRC] == nil {
 				ps.gone(p.Pull)
 			}
 		}

@@ -52,7 +52,6 @@ type roomServer struct {
 	listen  []*pulled                   // the program and what may follow it, for the listeners here
 	stage   pulls                       // the other speakers, for the speakers here
 	home    *home                       // nil where this node neither mixes nor stands by
-	retired map[*home]struct{}          // homes that the log does not want any more, and that go on until the next one is heard
 	taken   rotunda.Epoch               // with which this node mixes though the log does not say so; 0: none
 	vouches bool                        // vouch is under way
 	awaits  bool                        // somebody waits for the program, to change over to it
@@ -186,7 +185,6 @@ func (r *roomServer) reconcile() {
 	r.pullProgram(d.Listen)
 	r.stage.set(d.Stage)
 	r.mix(d)
-	r.quieten(view)
 	if view.Live {
 		r.crowd.place(view.Home)
 	} else {
@@ -300,15 +298,6 @@ func (r *roomServer) mix(d duty.Duties) {
 		if d.Home {
 			r.home.begin()
 		}
-	}
-}
-
-// quieten has homes that are retired let nobody through any more who may not be heard now. They take nobody in. Called with r.mu held.
-func (r *roomServer) quieten(view duty.Room) {
-	for h := range r.retired {
-		h.only(func(p duty.Pull) bool {
-			return slices.ContainsFunc(view.Speakers, func(s duty.Speaker) bool { return s.SSRC == p.SSRC && !s.Muted })
-		})
 	}
 }
 

@@ -53,7 +53,7 @@ func (rs *rooms) hold(id rotunda.RoomID) *roomServer {
 		r = &roomServer{
 			id: id, node: rs.node, region: rs.region, control: rs.control, mesh: rs.mesh, choose: rs.ways, bg: rs.bg,
 			metrics: rs.metrics, logger: rs.logger, fan: fan, audience: newAudience(rs.metrics, fan, uint16(rand.Uint32()), rand.Uint32()),
-			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, voices: map[rotunda.UserID]struct{}{}, retired: map[*home]struct{}{}, stop: make(chan struct{}),
+			known: make(chan struct{}), mics: map[rotunda.UserID]*mic{}, voices: map[rotunda.UserID]struct{}{}, stop: make(chan struct{}),
 			enforced: &enforcement{metrics: rs.metrics}, profile: rs.profile, handsEvery: rs.handsEvery,
 		}
 		r.crowd = newCrowd(id, rs.node, rs.mesh, rs.logger, r)

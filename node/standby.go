@@ -262,15 +262,10 @@ func (r *roomServer) unknown() bool {
 func (r *roomServer) retire(h *home, d duty.Duties) {
 	next := duty.Pull{Stream: d.Program, Origin: r.state.Home}
 	lingers := d.Program != rotunda.StreamID{} && d.Program.Epoch > h.stream.Epoch && h.active.Load() && h.pub.Wanted() && !h.yielded()
-	r.retired[h] = struct{}{}
 	if !lingers || !r.bg.start(func(ctx context.Context) {
+		defer h.close()
 		r.listenFor(ctx, next, afterMax)
-		r.mu.Lock()
-		delete(r.retired, h)
-		r.mu.Unlock()
-		h.close()
 	}) {
-		delete(r.retired, h)
 		h.close()
 	}
 }
