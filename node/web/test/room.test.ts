@@ -66,6 +66,42 @@ describe("keeper", () => {
     assert.equal(keeper.line.at, "up");
   });
 
+  test("one that is replaced soon after it came up does not end its successor", async () => {
+    keeper = make(4000);
+    keeper.start();
+    held[0]!.opened();
+    mock.timers.tick(3990);
+    keeper.replace();
+    mock.timers.tick(100);
+    assert.equal(held[1]!.signal.aborted, false);
+    held[1]!.opened();
+    mock.timers.tick(3990);
+    assert.equal(held[0]!.signal.aborted, false, "both go for a while");
+    keeper.replace(); // and once more
+    mock.timers.tick(20);
+    assert.equal(held[0]!.signal.aborted, true);
+    assert.equal(held[2]!.signal.aborted, false);
+    held[2]!.opened();
+    mock.timers.tick(4000);
+    await settled();
+    assert.deepEqual(held.map((each) => each.signal.aborted), [true, true, false]);
+    assert.equal(keeper.line.at, "up");
+    held[2]!.lose();
+    await settled();
+    assert.equal(keeper.line.at, "waiting", "its loss counts");
+  });
+
+  test("an older successor that comes up late leaves the newer one alone", async () => {
+    keeper.start();
+    held[0]!.opened();
+    keeper.replace();
+    keeper.replace();
+    held[1]!.opened();
+    assert.deepEqual(held.map((each) => each.signal.aborted), [true, false, false]);
+    held[2]!.opened();
+    assert.deepEqual(held.map((each) => each.signal.aborted), [true, true, false]);
+  });
+
   test("a refusal ends it until it is wanted again", async () => {
     keeper.start();
     held[0]!.lose(new Problem(403, "not here"));

@@ -162,13 +162,13 @@ export class Keeper {
   #opened(controller: AbortController, base: string): void {
     if (controller.signal.aborted) return;
     clearTimeout(this.#timer); // a try that was to come, or another change of connections
+    const alive = [...this.#alive]; // in the order in which they began: what began later is to take this one's place
+    const before = alive.slice(0, alive.indexOf(controller));
     const part = () => {
-      for (const other of this.#alive) {
-        if (other !== controller) other.abort();
-      }
+      for (const other of before) other.abort();
     };
     clearTimeout(this.#parting);
-    if (this.#beside > 0) this.#parting = setTimeout(part, this.#beside);
+    if (before.length > 0 && this.#beside > 0) this.#parting = setTimeout(part, this.#beside);
     else part();
     this.#misses = 0;
     this.#route.succeeded(base);
