@@ -143,8 +143,27 @@ func (o *outage) announce(s *room.State, u rotunda.UserID) {
 	f := Fact{ID: name, Room: s.ID, Node: o.c.cfg.Node, Logged: s.Seq}
 	f.Events = []room.Event{{
 		ID: f.eventID(0), At: r.At, By: r.By, Type: room.EventRemoved, User: u, Ban: r.Ban, Bar: r.Bar, Fact: true,
+		Reason: o.c.removalReason(s.ID, u), // where this comes before the log, it is all that they are told
 	}}
 	o.spread(f)
+}
+
+// removalReason is why u was removed, if that happened a moment ago; empty: no reason was given.
+func (c *Control) removalReason(id rotunda.RoomID, u rotunda.UserID) string {
+	c.mu.Lock()
+	f := c.rooms[id]
+	c.mu.Unlock()
+	if f == nil {
+		return ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, change := range slices.Backward(f.recent) {
+		if e := change.Event; e.Type == room.EventRemoved && e.User == u {
+			return e.Reason
+		}
+	}
+	return ""
 }
 
 func (o *outage) keep(f Fact) error {

@@ -126,6 +126,11 @@ func TestBansReachTheCutOff(t *testing.T) {
 		if s := w.now(); !s.Banned("cyd") || s.CanSpeak("cyd") {
 			t.Error("cyd is not refused where the log cannot be seen")
 		}
+		w.mu.Lock()
+		if len(w.facts) != 1 || w.facts[0].Reason != "noise" {
+			t.Errorf("there it is told as %+v, want the reason with it", w.facts)
+		}
+		w.mu.Unlock()
 		a.refused(id, cyd, room.Mute{User: "cyd"}, room.ErrForbidden)
 		if c.outage.over(id, c.get(id)) != c.peek(id) {
 			t.Error("a node that has the log lays over it what is there")
